@@ -1,0 +1,40 @@
+PYTHON ?= python3
+PROFILE ?= quick
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lab bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+report: .venv/ready  ## distil three students from one teacher and write the report (PROFILE=quick, full or slice)
+	$(BIN)/kdlib report --profile $(PROFILE) $(ARGS)
+
+test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and nbval of the notebooks
+	$(BIN)/ruff check .
+	$(BIN)/mypy kdlib
+	KDLIB_QUIET=1 $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
+	KDLIB_QUIET=1 $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/[0-9]*.ipynb
+
+lab: .venv/ready  ## open JupyterLab at the first notebook
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+bench: .venv/ready  ## measure the head and the overhead of the trainer; results go to benchmarks/results
+	$(BIN)/python benchmarks/pooling.py
+	$(BIN)/python benchmarks/overhead.py
+
+lock:  ## renew requirements.lock from pyproject.toml in a clean environment
+	$(PYTHON) tools/lock.py
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "kdlib needs Python 3.11 to 3.13: run make PYTHON=python3.12 (or whichever of them you have)."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+clean:  ## remove the environment and the reports; what was fetched and computed stays under KDLIB_HOME
+	rm -rf .venv reports

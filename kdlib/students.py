@@ -1,0 +1,261 @@
+"""Students cut out of their teacher: fewer layers, a trimmed vocabulary, narrower embeddings; or a BiLSTM.
+
+A student of `make_student` is a plain `transformers` checkpoint. One of `make_bilstm_student` is the only
+kind that needs kdlib: it loads with `AutoModelForSequenceClassification` after ``import kdlib.students``.
+"""
+
+import copy
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import torch
+from scipy.linalg import eigh, helmert
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.electra import ElectraConfig, ElectraForSequenceClassification
+
+from .errors import InputError
+from .vocabulary import trim_vocabulary
+
+SUPPORTED = ("bert", "camembert", "roberta", "xlm-roberta")
+LAYER = re.compile(r"(?<=encoder\.layer\.)\d+")  # the number of a layer in the name of a weight
+
+
+def make_student(
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    layers: int | Sequence[int] = 2,
+    vocabulary: Literal["trim", "full"] = "trim",
+    texts: Iterable[str] | None = None,
+    embedding_size: int | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A smaller model that starts from its teacher's weights, and its tokenizer; the teacher stays as it is.
+
+    Everything is copied: the kept rows of the token embeddings, position and type embeddings, the chosen
+    layers, the pooler and the classification head, with the teacher's labels and dropout. So a student with
+    all layers gives the teacher's logits; with a trimmed vocabulary it does so on each of ``texts``.
+
+    Args:
+        teacher: a sequence classifier of the BERT family (`SUPPORTED`).
+        tokenizer: the teacher's.
+        layers: how many of the teacher's n layers to keep. k keeps the last layer of each of k equal blocks,
+            ⌊(i + 1) n / k⌋ − 1 for i = 0 … k − 1: of 12, k = 1 keeps (11,), k = 2 keeps (5, 11), k = 3 keeps
+            (3, 7, 11), k = 6 every other one. Or the layers themselves, counted from 0, ascending.
+        vocabulary: ``"trim"`` keeps the pieces that ``texts`` need, see `kdlib.vocabulary.trim_vocabulary`;
+            ``"full"`` keeps the tokenizer and all rows.
+        texts: the texts that the student will see in training; only ``"trim"`` reads them.
+        embedding_size: a width of the embeddings below the hidden size, see `factorise_embeddings`.
+
+    Returns:
+        The student, of the teacher's class or with ``embedding_size`` an ELECTRA classifier, in evaluation
+        mode, float32, on the CPU; and its tokenizer.
+
+    Raises:
+        InputError: a teacher of another kind; layers that it does not have; ``"trim"`` without texts or with
+            a tokenizer that cannot be trimmed; a tokenizer of another model; ``embedding_size`` out of range.
+
+    Source:
+        Sanh et al. (2019), "DistilBERT", section 2: a student that starts from layers of its teacher. Sun et
+        al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k.
+    """
+    kind = getattr(getattr(teacher, "config", None), "model_type", None)
+    if kind not in SUPPORTED or not type(teacher).__name__.endswith("ForSequenceClassification"):
+        raise InputError(
+            f"No student can be cut out of a {type(teacher).__name__}: give a sequence classifier of type "
+            f"{', '.join(SUPPORTED)}."
+        )
+    if vocabulary != "full" and (vocabulary != "trim" or texts is None):
+        raise InputError(f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
+    if embedding_size is not None and not 2 <= embedding_size < teacher.config.hidden_size:
+        raise InputError(f"embedding_size is {embedding_size}: give 2 to {teacher.config.hidden_size - 1}.")
+    chosen = choose_layers(layers, teacher.config.num_hidden_layers)
+    tokenizer, kept = trim_for(teacher, tokenizer, texts if vocabulary == "trim" else None)
+
+    config = copy.deepcopy(teacher.config)
+    config.num_hidden_layers, config.vocab_size = len(chosen), len(kept)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        token = getattr(config, name)
+        setattr(config, name, kept.index(token) if token in kept else getattr(tokenizer, name))
+    # RoBERTa counts positions from pad_token_id + 1, so that its position embeddings move with that id.
+    shift = 0 if kind == "bert" else config.pad_token_id - teacher.config.pad_token_id
+
+    student, old = type(teacher)(config), teacher.state_dict()
+    state = {name: old[LAYER.sub(lambda i: str(chosen[int(i[0])]), name)] for name in student.state_dict()}
+    words, positions = (
+        f"{teacher.base_model_prefix}.embeddings.{what}_embeddings.weight" for what in ("word", "position")
+    )
+    state[words] = state[words][kept]
+    state[positions] = state[positions].roll(shift, 0)
+    student.load_state_dict(state)
+    student = student if embedding_size is None else factorise_embeddings(student, embedding_size)
+    return student.eval(), tokenizer
+
+
+def choose_layers(layers: int | Sequence[int], n: int) -> list[int]:
+    """The layers to keep of n, as in `make_student`; raises ``InputError``."""
+    chosen = [(i + 1) * n // layers - 1 for i in range(layers)] if isinstance(layers, int) else list(layers)
+    if not chosen or chosen != sorted(set(chosen) & set(range(n))):
+        raise InputError(
+            f"layers is {layers}, but the teacher has {n} layers, 0 to {n - 1}: give a number from 1 to {n}, "
+            "or some of them in ascending order."
+        )
+    return chosen
+
+
+def trim_for(
+    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str] | None
+) -> tuple[PreTrainedTokenizerFast, list[int]]:
+    """The tokenizer, trimmed to ``texts`` unless None, and the rows of the teacher's embeddings it needs."""
+    rows = len(teacher.get_input_embeddings().get_parameter("weight"))
+    if len(tokenizer) > rows:
+        raise InputError(
+            f"The tokenizer has {len(tokenizer)} pieces but the teacher embeds {rows}: "
+            "load both from the same checkpoint."
+        )
+    return (tokenizer, list(range(rows))) if texts is None else trim_vocabulary(tokenizer, texts)
+
+
+def principal_directions(tables: Sequence[torch.Tensor], size: int) -> torch.Tensor:
+    r"""The first ``size`` right singular vectors, columns of [H, size], of the tables [n, H] stacked.
+
+    .. math:: E = U \Sigma V^\top, \qquad \lVert E - E V_k V_k^\top \rVert_F^2 = \sum_{j > k} \sigma_j^2
+
+    E V_k are the coordinates of the rows. No other matrix of rank k comes closer to E (Eckart and Young,
+    1936). V are the eigenvectors of EᵀE, which is small however many rows there are.
+    """
+    gram = torch.stack([table.T @ table for table in tables]).sum(0)
+    _, vectors = eigh(gram.numpy(), subset_by_index=[len(gram) - size, len(gram) - 1])  # ascending
+    return torch.from_numpy(vectors).flip(1)
+
+
+@torch.no_grad()
+def factorise_embeddings(model: Any, size: int) -> ElectraForSequenceClassification:
+    r"""The BERT-family classifier as an ELECTRA classifier, with embeddings of width k = ``size`` and not H.
+
+    With x the sum of a token's word, position and type embeddings, the first layer of BERT reads
+
+    .. math:: \mathrm{LN}(x) = \sqrt{H} \; g \odot x_c / \lVert x_c \rVert + \beta, \qquad x_c = x - \bar{x}
+
+    and that of ELECTRA W LN'(a) + b, where a has width k. Let V be the k − 1 first principal directions of
+    all centred embeddings together, and R [k − 1, k] have orthonormal rows that sum to 0 (Helmert's matrix).
+    Then a = x_c V R has mean 0 and the length of x_c V. With an LN' without weights of its own,
+    W = √(H/k) diag(g) V R, and b = β:
+
+    .. math:: W \mathrm{LN}'(a) + b = \sqrt{H} \; g \odot (x_c V V^\top) / \lVert x_c V V^\top \rVert + \beta
+
+    Exact (up to ``layer_norm_eps``) is therefore the layer norm of the best approximation of rank k − 1, and
+    all of it where the centred embeddings have no higher rank; the layers are copies. Only an initialisation,
+    to be trained, is the head: it has the pooler's and the classifier's weights, but a GELU where BERT and
+    RoBERTa have a tanh. Dropout of the embeddings comes before W.
+
+    Source:
+        Lan et al. (2020), "ALBERT", section 3.1 (factorised embeddings); Clark et al. (2020), "ELECTRA".
+    """
+    config, bert = model.config, model.config.model_type == "bert"
+    base, classifier, old = model.base_model, model.classifier, model.base_model.embeddings
+    positions = old.position_embeddings.weight[0 if bert else config.pad_token_id + 1 :]
+    tables = [old.word_embeddings.weight, positions, old.token_type_embeddings.weight]
+    tables = [table.double() - table.double().mean(1, keepdim=True) for table in tables]
+    basis = principal_directions(tables, size - 1) @ torch.from_numpy(helmert(size))
+
+    settings = config.to_dict()
+    settings.update(model_type="electra", embedding_size=size, max_position_embeddings=len(positions))
+    student = ElectraForSequenceClassification(ElectraConfig(**settings))
+    new, project, head = student.electra.embeddings, student.electra.embeddings_project, student.classifier
+    layers = (new.word_embeddings, new.position_embeddings, new.token_type_embeddings)
+    for layer, table in zip(layers, tables, strict=True):
+        layer.weight.copy_(table @ basis)
+    project.weight.copy_((config.hidden_size / size) ** 0.5 * old.LayerNorm.weight[:, None] * basis)
+    project.bias.copy_(old.LayerNorm.bias)
+    student.electra.encoder.load_state_dict(base.encoder.state_dict())
+    head.dense.load_state_dict((base.pooler if bert else classifier).dense.state_dict())
+    head.out_proj.load_state_dict((classifier if bert else classifier.out_proj).state_dict())
+    return student
+
+
+class BiLSTMConfig(PreTrainedConfig):
+    """Configuration of `BiLSTMForSequenceClassification`; ``hidden_size`` is that of one direction."""
+
+    model_type = "kdlib-bilstm"
+
+    vocab_size: int = 30522
+    embedding_size: int = 128
+    hidden_size: int = 128
+    num_hidden_layers: int = 1
+    dropout: float | int = 0.1
+    pad_token_id: int | None = 0
+
+
+class BiLSTMForSequenceClassification(PreTrainedModel):
+    """Embeddings, a bidirectional LSTM, the maximum over the tokens, a linear layer; padding changes nothing.
+
+    Source: Tang et al. (2019), "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks",
+    section 3; max pooling as in Conneau et al. (2017), "InferSent", section 3.2.
+    """
+
+    config_class = BiLSTMConfig
+    _input_embed_layer = "embeddings"
+
+    def __init__(self, config: BiLSTMConfig) -> None:
+        super().__init__(config)
+        sizes = config.embedding_size, config.hidden_size, config.num_hidden_layers
+        self.embeddings = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.lstm = nn.LSTM(*sizes, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)  # type: ignore[arg-type]
+        self.post_init()
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None, **kwargs: Any,
+    ) -> SequenceClassifierOutput:  # fmt: skip
+        """``input_ids`` and ``attention_mask`` [B, S], padded on either side; logits [B, K]."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        order = mask.argsort(dim=1, descending=True, stable=True)  # the tokens in their order, then padding
+        vectors = self.dropout(self.embeddings(input_ids.gather(1, order)))
+        lengths = mask.sum(1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=float("-inf"))
+        logits = self.classifier(self.dropout(states.max(1).values))
+        loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+AutoConfig.register(BiLSTMConfig.model_type, BiLSTMConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(BiLSTMConfig, BiLSTMForSequenceClassification, exist_ok=True)
+
+
+@torch.no_grad()
+def make_bilstm_student(
+    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str],
+    embedding_size: int = 128, hidden_size: int = 128, layers: int = 1,
+) -> tuple[BiLSTMForSequenceClassification, PreTrainedTokenizerFast]:  # fmt: skip
+    """A bidirectional LSTM with the teacher's labels and dropout, and the tokenizer trimmed to ``texts``.
+
+    Its embeddings are the teacher's, of the kept pieces, in their ``embedding_size`` first principal
+    directions (the best approximation of that rank), scaled to a root mean square of 1, as no layer norm
+    follows. All else is random: seed it with ``transformers.set_seed``. Any teacher with token embeddings
+    will do.
+
+    Raises ``InputError``: ``embedding_size`` above the teacher's; a tokenizer that cannot be trimmed.
+    """
+    table = teacher.get_input_embeddings().get_parameter("weight")
+    if not 1 <= embedding_size <= table.shape[1]:
+        raise InputError(f"embedding_size is {embedding_size}: give 1 to {table.shape[1]}, the teacher's.")
+    tokenizer, kept = trim_for(teacher, tokenizer, texts)
+    rows = table[kept].double().cpu()
+    coordinates = rows @ principal_directions([rows], embedding_size)
+    config = BiLSTMConfig(
+        vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size,
+        num_hidden_layers=layers, dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1),
+        pad_token_id=tokenizer.pad_token_id,
+        **{name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")},
+    )  # fmt: skip
+    student = BiLSTMForSequenceClassification(config)
+    student.embeddings.weight.copy_(coordinates / coordinates.square().mean().sqrt())
+    return student.eval(), tokenizer

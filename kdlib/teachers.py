@@ -1,0 +1,130 @@
+"""Teachers: any encoder with a classification head, and how to fine-tune it.
+
+A teacher is a plain ``AutoModelForSequenceClassification`` checkpoint. The packaged one is multilingual E5; its shipped
+LoRA adapter (``data/teacher``) was trained on Chinese and English reviews, so that it reads French without having seen any.
+E5 has no pooler weights and means its embeddings as the mean over tokens; the head used here is ``BertForSequenceClassification``'s
+pooler on ``<s>``, trained from scratch, so that the checkpoint stays plain (``benchmarks/pooling.py`` measures both).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
+
+from .corpora import LABEL_NAMES
+from .distill import DistillationArguments, train_classifier
+from .errors import InputError
+from .files import packaged, written_aside
+from .packaged import packaged_checkpoint
+
+
+def load_teacher(
+    name_or_path: str | Path = "packaged",
+    *,
+    label_names: Sequence[str] = LABEL_NAMES,
+    adapter: str | Path | None = "shipped",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A classifier and its tokenizer, ready to label texts or to be fine-tuned.
+
+    ``name_or_path``: ``"packaged"`` (multilingual E5), a local checkpoint, or a hub id such as
+    ``bert-base-multilingual-cased``, ``xlm-mlm-100-1280`` (whose tokenizer needs `sacremoses` and has no ``word_ids()``)
+    or ``xlm-roberta-base``. ``adapter`` is for the packaged teacher: ``"shipped"``, a folder that ``finetune_teacher``
+    wrote, or ``None`` for the encoder with a new head; with other labels than the adapter's the head is new as well.
+    Raises ``InputError`` for a folder without tokenizer, a name that cannot be loaded, and a trained head whose number of labels is
+    not that of ``label_names``.
+    """
+    if name_or_path != "packaged":
+        return load_checkpoint(str(name_or_path), label_names)
+    model, tokenizer = load_checkpoint(str(packaged_checkpoint()), label_names)
+    if adapter is not None:
+        folder = packaged("data", "teacher") if adapter == "shipped" else Path(adapter)
+        trained_names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        if adapter != "shipped" or list(label_names) == trained_names:
+            model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
+    return model, tokenizer
+
+
+def load_checkpoint(name: str, label_names: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none."""
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if not (Path(name) / "tokenizer_config.json").is_file() and Path(name).is_dir():
+            raise InputError(f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
+        tokenizer: Any = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"No model could be loaded from {name!r}: give \"packaged\", a folder written by save_pretrained, or a hub id "
+            f"that this machine can reach ({str(error).splitlines()[0]})."
+        ) from error
+    trained = any("ForSequenceClassification" in kind for kind in config.architectures or [])
+    if trained and config.num_labels != len(label_names):
+        raise InputError(
+            f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} "
+            f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
+        )
+    if not trained:
+        config.num_labels = len(label_names)
+        config.id2label = dict(enumerate(label_names))
+        config.label2id = {label: index for index, label in enumerate(label_names)}
+    return AutoModelForSequenceClassification.from_pretrained(name, config=config).eval(), tokenizer
+
+
+def finetune_teacher(
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    train: Dataset | Sequence[Dataset],
+    validation: Dataset | Sequence[Dataset],
+    *,
+    method: str = "lora",
+    frozen_layers: int = 0,
+    adapter_folder: Path | None = None,
+    seed: int = 0,
+    **arguments: Any,
+) -> PreTrainedModel:
+    """Fine-tune on labelled reviews and return the best epoch's model by validation accuracy, as a plain checkpoint.
+
+    ``method``: ``"lora"`` (rank 8 on every linear map, with pooler and head trained in full), ``"full"``, or ``"frozen"``
+    (embeddings and the lowest ``frozen_layers`` layers stay). ``arguments`` go to ``TrainingArguments``. The adapter is
+    written to ``adapter_folder`` in 16 bits where it is given. LoRA: Hu et al. (2021), §4.
+    """
+    set_seed(seed)
+    model: Any = teacher
+    if method == "lora":
+        head = [name for name in ("pooler", "classifier") if any(name in key for key, _ in teacher.named_modules())]
+        linear = r".*encoder.*\.(query|key|value|dense)$"
+        config = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
+        model = get_peft_model(teacher, config)
+    elif method == "frozen":
+        for name, parameter in teacher.named_parameters():
+            layer = next((int(part) for part in name.split(".") if part.isdigit()), None)
+            parameter.requires_grad = "embeddings" not in name and (layer is None or layer >= frozen_layers)
+    elif method != "full":
+        raise InputError(f"method is {method!r}: choose lora, full or frozen.")
+    rows, held_out = (part if isinstance(part, Dataset) else concatenate_datasets(list(part)) for part in (train, validation))
+    defaults: dict[str, Any] = {"learning_rate": 5e-4 if method == "lora" else 5e-5, "seed": seed}
+    train_classifier(model, tokenizer, rows, held_out, DistillationArguments(**(defaults | arguments)))
+    if adapter_folder is not None:
+        save_adapter(model, adapter_folder, [str(name) for name in (teacher.config.id2label or {}).values()])
+    return (model.merge_and_unload() if method == "lora" else model).eval()
+
+
+def save_adapter(model: PeftModel, folder: Path, label_names: list[str]) -> None:
+    """Write the adapter (LoRA matrices, pooler, head) as 16-bit safetensors."""
+    with written_aside(folder) as aside:
+        model.save_pretrained(str(aside), state_dict={key: value.half() for key, value in model.state_dict().items()})
+        (aside / "labels.json").write_text(json.dumps(label_names), encoding="utf-8")
+        (aside / "README.md").unlink(missing_ok=True)
+
