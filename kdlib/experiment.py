@@ -53,7 +53,7 @@ class Settings:
     languages: list[str] | None = field(default=None, metadata={"help": "Languages to make students for. None: all in the data."})
     teacher: str = field(default="packaged", metadata={"help": "packaged, a checkpoint folder or a hub id."})
     teacher_training: str | None = field(default=None, metadata={"help": "none, lora or full, on the training rows. None: the profile's."})
-    layers: int | list[int] = field(default=2, metadata={"help": "Student layers: how many, or which of the teacher's (0-based)."})
+    layers: Any = field(default=2, metadata={"help": "Student layers: how many, which (0-based list), or a dict of these by language."})
     vocabulary: Literal["trim", "full"] = field(default="trim", metadata={"help": "trim (to the pieces that the language uses) or full."})
     embedding_size: int | None = field(default=None, metadata={"help": "Width of factorised embeddings; None: the teacher's width."})
     temperature: float = field(default=2.0, metadata={"help": "T > 0 that softens teacher and student."})
@@ -180,14 +180,16 @@ def train_student(
 
     All three have the same layers and the same start, copied from the teacher. ``data`` carries ``teacher_logits``.
     """
+    language = data["test"][0]["language"]
     trained_on = {name: data[name].to_dict() for name in data}
     recipe = {name: value for name, value in asdict(settings).items() if name not in ("seeds", "languages", "profile", "data")}
     key = digest("student", kind, fingerprint(teacher, tokenizer), trained_on, recipe, seed)
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
+        layers = settings.layers[language] if isinstance(settings.layers, dict) else settings.layers
         model, own_tokenizer = make_student(
-            teacher, tokenizer, settings.layers, settings.vocabulary, corpus, settings.embedding_size
+            teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size
         )
         if kind == "labels_then_distilled":
             first = train_student("labels_only", data, teacher, tokenizer, settings, seed)

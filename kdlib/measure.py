@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,8 +13,8 @@ import torch
 from datasets import Dataset, DatasetDict
 from scipy.special import softmax
 
-from .corpora import normalise
 from .evaluate import (
+    PairedDifference,
     agreement,
     describe_difference,
     evaluate,
@@ -50,9 +49,10 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
         result[name] = measure_model(labels, runs, names)
     sample = texts[:64]
     result["teacher"] |= cost(teacher, sample, settings)
-    for kind, outcomes in students.items():
-        result[f"student_{kind}"] |= cost(load_student(outcomes[0]), sample, settings)
-    _, student_tokenizer = load_student(students["distilled"][0])
+    student, student_tokenizer = load_student(students["distilled"][0])
+    figures = cost((student, student_tokenizer), sample, settings)  # the students of a language have one architecture
+    for kind in students:
+        result[f"student_{kind}"] |= figures
     correct = {name: np.stack([run.argmax(-1) == labels for run in runs]) for name, runs in logits.items()}
     result["differences"] = {
         other: difference(correct["student_distilled"], correct[other]) for other in correct if other != "student_distilled"
@@ -102,7 +102,7 @@ def difference(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, float]
 
 def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, Any]:
     """Parameters, bytes, FLOPs, latency (``latency_ms``: median at batch 1; ``latency``: all), throughput, memory."""
-    figures = profile_model(*model, texts, max_length=settings.max_length)
+    figures = profile_model(*model, texts, repeats=10, max_length=settings.max_length)
     latency = figures.pop("latency_ms")
     return figures | {"latency_ms": latency["1"]["median"], "latency": latency}
 
@@ -129,25 +129,6 @@ def environment() -> dict[str, Any]:
     return {"versions": versions, "machine": {"device": device, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}}
 
 
-def audit_table(datasets: Mapping[str, DatasetDict]) -> pd.DataFrame:
-    """Counts, lengths, balance, near-duplicates and leaks of every split, and the share of texts in the expected script."""
-    rows = []
-    for language, data in datasets.items():
-        held_out = {normalise(text) for name in ("validation", "test") for text in data[name]["text"]}
-        for name in ("train", "validation", "test", "transfer"):
-            texts, keys = list(data[name]["text"]), [normalise(text) for text in data[name]["text"]]
-            shares = Counter(label for label in data[name]["label"] if label >= 0)
-            chinese = np.mean([sum("\u4e00" <= c <= "\u9fff" for c in text) > 0.2 * len(text) for text in texts])
-            rows.append({
-                "language": language, "split": name, "texts": len(texts), "median characters": int(np.median([len(t) for t in texts])),
-                "balance": " / ".join(f"{100 * shares[k] / shares.total():.0f} %" for k in sorted(shares)) or "unlabelled",
-                "near-duplicates": len(keys) - len(set(keys)),
-                "also held out": len(held_out & set(keys)) if name in ("train", "transfer") else 0,
-                "mostly Chinese script": f"{100 * chinese:.0f} %",
-            })  # fmt: skip
-    return pd.DataFrame(rows).set_index(["language", "split"])
-
-
 def result_table(languages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Accuracy with interval (and sd over seeds), macro-F1, ECE, size, latency: one row for every model and language."""
     rows = []
@@ -169,8 +150,6 @@ def result_table(languages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """One sentence a language, made from the figures."""
-    from .evaluate import PairedDifference
-
     sentences = []
     for language, models in languages.items():
         gain = models["differences"]["student_labels_only"]
@@ -182,18 +161,3 @@ def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:
             + describe_difference(PairedDifference(**fields), "the distilled student", "the labels-only student")
         )
     return sentences
-
-
-def instructive_errors(data: DatasetDict, student: Outcome, count: int = 10) -> pd.DataFrame:
-    """The test texts where the student errs and is surest of it, with the teacher's opinion: who taught the mistake?"""
-    test, names = data["test"], data["train"].features["label"].names
-    p_student, p_teacher = (softmax(np.array(logits), axis=-1) for logits in (student.logits["test"], test["teacher_logits"]))
-    labels = np.array(test["label"])
-    wrong = np.flatnonzero(p_student.argmax(-1) != labels)
-    worst = wrong[np.argsort(-p_student[wrong].max(-1), kind="stable")][:count]
-    return pd.DataFrame({
-        "text": [test[int(i)]["text"][:200] for i in worst],
-        "label": [names[labels[i]] for i in worst],
-        "student says": [f"{names[p_student[i].argmax()]} {p_student[i].max():.2f}" for i in worst],
-        "teacher says": [f"{names[p_teacher[i].argmax()]} {p_teacher[i].max():.2f}" for i in worst],
-    })  # fmt: skip

@@ -1,5 +1,7 @@
 """What a model costs: parameters, bytes, FLOPs, latency, throughput, memory."""
 
+import re
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -9,43 +11,59 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .errors import InputError
+from .evaluate import accepted, evaluation_mode
+
 
 def profile_model(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    batch_sizes: Sequence[int] = (1, 32),
-    repeats: int = 20,
-    max_length: int = 128,
-) -> dict[str, Any]:
-    """Cost of a classifier on ``texts``.
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
+    batch_sizes: Sequence[int] = (1, 32), repeats: int = 30, max_length: int = 128,
+) -> dict[str, Any]:  # fmt: skip
+    """What a classifier costs on ``texts``, on the device where it is.
 
-    Returns ``parameters``; ``bytes`` on disk (weights and tokenizer, as ``save_pretrained`` writes them); ``flops`` of one forward
-    pass over one text of median length; ``latency_ms``: ``{"1": {"median", "p95"}, …}`` for each batch size, tokenisation
-    included, warmed up, over ``repeats`` batches (five where a batch holds more than one text); ``throughput``, texts a second at the largest batch;
-    ``peak_memory_mb``: of the process so far (of the GPU, where the model is there).
+    Returns a dict of
+        parameters: how many numbers the model learns.
+        bytes: on disk, all that ``save_pretrained`` writes of model and tokenizer.
+        weight_bytes: the part of it that holds weights.
+        flops: of one forward pass over the text of median length; a multiplication and an addition are two.
+            Matrix products and convolutions count (not an LSTM on a GPU, which is one fused kernel).
+        latency_ms: for each batch size ``{"median": …, "p95": …}`` in milliseconds, from texts to logits,
+            tokenisation included, over ``repeats`` batches of ``texts`` in turn, after two of warm-up.
+        throughput: texts a second at the largest batch size, from its median.
+        peak_memory_mb: in 10⁶ bytes. On a GPU, the most that was allocated during this call; else the peak of
+            the whole process since it started: to compare models, profile each in a process of its own.
+
+    Raises ``InputError`` without texts, batch sizes or repeats.
     """
-    model.eval()
+    texts = list(texts)
+    if not texts or not batch_sizes or min(*batch_sizes, repeats) < 1:
+        given = f"{len(texts)} texts, batch sizes {tuple(batch_sizes)}, repeats {repeats}"
+        raise InputError(f"There is nothing to time ({given}): give at least 1 of each.")
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(model.device)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-    median = sorted(texts, key=len)[len(texts) // 2]
-    with torch.inference_mode():
-        encoded = tokenizer([median], truncation=True, max_length=max_length, return_token_type_ids=False, return_tensors="pt")
-        with FlopCounterMode(display=False) as counter:
-            model(**encoded.to(model.device))
-        latency = {}
-        for batch_size in batch_sizes:
-            times = time_batches(model, tokenizer, texts, batch_size, repeats if batch_size == 1 else 5, max_length)
-            latency[str(batch_size)] = {"median": float(np.median(times)), "p95": float(np.quantile(times, 0.95))}
+        sizes = {file: file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()}
+    tokens = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    median = texts[np.argsort([len(ids) for ids in tokens], kind="stable")[len(texts) // 2]]
+    latency = {}
+    with evaluation_mode(model):
+        # The counter sees the matrix products of attention only where they are not fused into one kernel.
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            classify(model, tokenizer, [median], max_length)
+        for size in batch_sizes:
+            times = time_batches(model, tokenizer, texts, size, repeats, max_length)
+            latency[str(size)] = {"median": float(np.median(times)), "p95": float(np.quantile(times, 0.95))}
     largest = max(batch_sizes)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "bytes": size,
+        "bytes": sum(sizes.values()),
+        "weight_bytes": sum(size for file, size in sizes.items() if file.suffix == ".safetensors"),
         "flops": counter.get_total_flops(),
         "latency_ms": latency,
         "throughput": 1000 * largest / latency[str(largest)]["median"],
@@ -53,27 +71,40 @@ def profile_model(
     }
 
 
+def classify(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[str], max_length: int
+) -> torch.Tensor:
+    """Logits [batch, K] on the CPU, from texts; the copy waits until a GPU has finished."""
+    encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
+    inputs = accepted(model, encoded.to(model.device))
+    return model(**inputs).logits.cpu()
+
+
 def time_batches(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], size: int, repeats: int, max_length: int
-) -> list[float]:
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str],
+    size: int, repeats: int, max_length: int,
+) -> list[float]:  # fmt: skip
     """Milliseconds of ``repeats`` batches of ``size`` texts taken in turn, after two that are not counted."""
     times = []
-    for turn in range(repeats + 2):
+    for turn in range(-2, repeats):
         batch = [texts[(turn * size + i) % len(texts)] for i in range(size)]
         start = time.perf_counter()
-        encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_token_type_ids=False, return_tensors="pt")
-        model(**encoded.to(model.device)).logits.cpu()  # the copy to the CPU waits for the GPU
+        classify(model, tokenizer, batch, max_length)
         times.append(1000 * (time.perf_counter() - start))
     return times[2:]
 
 
 def peak_memory(device: torch.device) -> float:
-    """Megabytes at the peak: of the GPU that holds the model, else of this process (the current size where no peak is kept)."""
+    """10⁶ bytes at the peak: of the GPU that holds the model, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    info = psutil.Process().memory_info()
-    try:
-        import resource
-    except ImportError:  # Windows, where psutil knows the peak itself
-        return info.peak_wset / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    # Linux: getrusage would also count the process that started this one, such as a notebook's kernel.
+    status = Path("/proc/self/status")
+    if status.is_file() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(peak[1]) * 1024 / 1e6
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 1e6
+    import resource  # absent on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
