@@ -1,7 +1,9 @@
+SHELL := bash
 PYTHON ?= python3
 PROFILE ?= quick
 ARGS ?=
 BIN := .venv/bin
+export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
 .PHONY: help report test lab bench lock clean
@@ -9,14 +11,15 @@ BIN := .venv/bin
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-report: .venv/ready  ## distil three students from one teacher and write the report (PROFILE=quick, full or slice)
+report: .venv/ready  ## distil three students from one teacher and write the report (PROFILE=quick, full or slice; ARGS="--seeds [1,2]")
 	$(BIN)/kdlib report --profile $(PROFILE) $(ARGS)
 
+test: export KDLIB_QUIET := 1
 test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and nbval of the notebooks
-	$(BIN)/ruff check .
-	$(BIN)/mypy kdlib
-	KDLIB_QUIET=1 $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
-	KDLIB_QUIET=1 $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/[0-9]*.ipynb
+	time $(BIN)/ruff check .
+	time $(BIN)/mypy kdlib
+	time $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
+	time $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/[0-9]*.ipynb
 
 lab: .venv/ready  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -25,8 +28,8 @@ bench: .venv/ready  ## measure the head and the overhead of the trainer; results
 	$(BIN)/python benchmarks/pooling.py
 	$(BIN)/python benchmarks/overhead.py
 
-lock:  ## renew requirements.lock from pyproject.toml in a clean environment
-	$(PYTHON) tools/lock.py
+lock:  ## bring requirements.lock in step with pyproject.toml (ARGS=--upgrade: the newest versions that fit)
+	$(PYTHON) tools/lock.py $(ARGS)
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -29,7 +29,7 @@ from .teachers import finetune_teacher, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
-    "quick": {"seeds": [0], "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "none"},
+    "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "none"},
     "full": {"seeds": [0, 1, 2], "transfer_size": 8000, "epochs": 5, "labels_only_epochs": 16, "teacher_training": "full"},
 }
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
@@ -53,7 +53,7 @@ class Settings:
     languages: list[str] | None = field(default=None, metadata={"help": "Languages to make students for. None: all in the data."})
     teacher: str = field(default="packaged", metadata={"help": "packaged, a checkpoint folder or a hub id."})
     teacher_training: str | None = field(default=None, metadata={"help": "none, lora or full, on the training rows. None: the profile's."})
-    layers: Any = field(default=2, metadata={"help": "Student layers: how many, which (0-based list), or a dict of these by language."})
+    layers: Any = field(default=None, metadata={"help": "Student layers: how many, which (0-based list), or a dict by language. None: 1 for zh, else 2."})
     vocabulary: Literal["trim", "full"] = field(default="trim", metadata={"help": "trim (to the pieces that the language uses) or full."})
     embedding_size: int | None = field(default=None, metadata={"help": "Width of factorised embeddings; None: the teacher's width."})
     temperature: float = field(default=2.0, metadata={"help": "T > 0 that softens teacher and student."})
@@ -71,7 +71,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise InputError(f"There is no profile {self.profile!r}: choose one of {', '.join(PROFILES)}.")
-        for name, value in PROFILES[self.profile].items():
+        for name, value in {"layers": {"zh": [0]}, **PROFILES[self.profile]}.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         if self.teacher_training not in ("none", "lora", "full"):
@@ -187,7 +187,7 @@ def train_student(
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
-        layers = settings.layers[language] if isinstance(settings.layers, dict) else settings.layers
+        layers = settings.layers.get(language, 2) if isinstance(settings.layers, dict) else settings.layers
         model, own_tokenizer = make_student(
             teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size
         )

@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from scipy.special import softmax
 
+from . import __version__
 from .evaluate import (
     PairedDifference,
     agreement,
@@ -29,7 +30,7 @@ from .plots import NAMES
 from .profile import profile_model
 from .vocabulary import unknown_rate
 
-VERSIONED = ("kdlib", "torch", "transformers", "datasets", "accelerate", "peft", "scikit-learn", "numpy")
+VERSIONED = ("torch", "transformers", "datasets", "accelerate", "peft", "scikit-learn", "numpy")
 
 
 def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[str, list[Outcome]], settings: Settings) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def measure_model(labels: np.ndarray, runs: list[np.ndarray], names: list[str]) 
     shift = accuracy - results[0].accuracy
     figures = results[0].to_dict() | {
         "accuracy": accuracy,
-        "accuracy_interval": [bound + shift for bound in results[0].accuracy_interval],
+        "accuracy_interval": [min(1.0, max(0.0, bound + shift)) for bound in results[0].accuracy_interval],
         "macro_f1": mean_and_sd([result.macro_f1 for result in results])[0],
         "expected_calibration_error": mean_and_sd([result.expected_calibration_error for result in results])[0],
         "seeds": {"accuracy": [result.accuracy for result in results], "sd": deviation},
@@ -108,7 +109,7 @@ def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, A
 
 
 def measure_phenomena(diagnostics: Dataset, students: Mapping[str, list[Outcome]]) -> dict[str, dict[str, float]]:
-    """Accuracy by phenomenon on the texts that are positive or negative, and the mean P(positive) of the mixed ones."""
+    """Accuracy by phenomenon on the texts that are positive or negative; a student's mean P(positive) over seeds decides."""
     table = pd.DataFrame({"phenomenon": diagnostics["phenomenon"], "label": diagnostics["label"]})
     table["teacher"] = softmax(np.array(diagnostics["teacher_logits"]), axis=-1)[:, 1]
     for kind, outcomes in students.items():
@@ -124,7 +125,8 @@ def measure_phenomena(diagnostics: Dataset, students: Mapping[str, list[Outcome]
 
 def environment() -> dict[str, Any]:
     """Versions, machine and threads, for ``metrics.json``."""
-    versions = {name: importlib.metadata.version(name) for name in VERSIONED} | {"python": platform.python_version()}
+    versions = {"kdlib": __version__, "python": platform.python_version()}
+    versions |= {name: importlib.metadata.version(name) for name in VERSIONED}
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.machine()
     return {"versions": versions, "machine": {"device": device, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}}
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -19,7 +20,7 @@ from .files import packaged, written_aside
 from .measure import result_table, summary_sentences
 
 NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
-JUPYTER_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython", "output"}
+JUPYTER_NAMES = {"In", "Out", "output"}
 
 
 def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
@@ -37,6 +38,7 @@ def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
             papermill.execute_notebook(
                 packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
                 kernel_name="python3", log_output=False, progress_bar={"desc": f"report, profile {settings.profile}"},
+                extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
             )  # fmt: skip
         except PapermillExecutionError as error:
             if error.ename == "InputError":
@@ -57,8 +59,10 @@ def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
     In the notebook ``parameters`` is ``globals()``: papermill itself only warns about unknown names.
     """
     known = {field.name for field in fields(Settings)}
-    given = {name: value for name, value in parameters.items() if not name.startswith("_") and name not in JUPYTER_NAMES}
-    if unknown := [name for name in given if name not in known]:
+    given = {name: value for name, value in parameters.items() if name in known}
+    others = [name for name in parameters if name not in known | JUPYTER_NAMES and not name.startswith("_")]
+    # What a notebook imports is no parameter.
+    if unknown := [name for name in others if not (callable(parameters[name]) or isinstance(parameters[name], ModuleType))]:
         raise InputError(f"The report has no parameter {', '.join(sorted(unknown))}: it knows {', '.join(sorted(known))}.")
     return Settings(**given)
 
@@ -66,7 +70,8 @@ def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
 def write_html(notebook: Path) -> None:
     """The executed notebook as one HTML file beside it, without code, that loads nothing from elsewhere."""
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True)
-    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = exporter.mermaid_js_url = ""
+    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
+    exporter.mermaid_js_url = exporter.mermaid_layout_elk_js_url = ""
     body, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))
     notebook.with_suffix(".html").write_text(body, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The packaged teacher: the file format on a tiny file of this test's own, then the real one against its own engine.
+"""The packaged teacher: the format on a tiny file of this test's own, then the real one against its engine.
 
 `reference/e5_embeddings.json` was recorded with the package's engine; how, is written in it.
 """
@@ -146,7 +146,7 @@ def test_the_weights_are_read_back_exactly(tiny: tuple[Path, dict[str, np.ndarra
 
 
 def test_quantised_weights_are_close_to_the_true_ones(tiny: tuple[Path, dict[str, np.ndarray]]) -> None:
-    """Half a step at most, a step being a seventh of the largest weight of a block: nibbles are in the right order."""
+    """Half a step at most, a step being a seventh of a block's largest weight: the nibbles are in order."""
     true = tiny_tensors()["l0.fo.w"]
     _, _, tensors = read_packaged(tiny[0])
     read = tensors["encoder.layer.0.output.dense.weight"].numpy()
@@ -244,7 +244,7 @@ def test_known_ids(tokenizer: Any, text: str, ids: list[int]) -> None:
 
 
 def test_embeddings_agree_with_the_packages_own_engine(tokenizer: Any, encoder: Any) -> None:
-    """Its engine puts "query: " before the text itself, and works with 8-bit activations: hence not quite 1."""
+    """The engine itself puts "query: " before a text; it computes in 8 bits, hence cosines of not quite 1."""
     rows = REFERENCE["texts"]
     batch = tokenizer([f"query: {row['text']}" for row in rows], padding=True, return_tensors="pt")
     assert batch.attention_mask.sum(dim=1).tolist() == [row["tokens"] for row in rows]

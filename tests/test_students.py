@@ -50,7 +50,7 @@ SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 
 
 def unigram(special_last: bool) -> PreTrainedTokenizerFast:
-    """XLM-R's kind of tokenizer; with the special tokens last, trimming changes the id of the padding token."""
+    """XLM-R's kind of tokenizer; with the special tokens last, trimming changes their ids."""
     backend = Tokenizer(models.Unigram())
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=300, show_progress=False)
@@ -123,7 +123,7 @@ def layer_weights(model: PreTrainedModel, layer: int) -> torch.Tensor:
     return torch.cat([parameter.flatten() for parameter in encoder.layer[layer].parameters()])
 
 
-# --- layers, vocabulary, copies -------------------------------------------------------------------------------
+# --- layers, vocabulary, copies -----------------------------------------------------------------------------
 
 
 def test_all_layers_and_the_full_vocabulary_are_the_teacher(pair: Pair) -> None:
@@ -204,7 +204,7 @@ def test_settings_are_the_teachers(pair: Pair) -> None:
 def test_the_teacher_stays_untouched(pair: Pair) -> None:
     teacher, tokenizer = pair
     before, config = copy.deepcopy(teacher.state_dict()), teacher.config.to_dict()
-    students = [
+    students: list[Any] = [
         make_student(teacher, tokenizer, layers=LAYERS, vocabulary="full")[0],
         make_student(teacher, tokenizer, texts=SOME)[0],
         make_student(teacher, tokenizer, texts=SOME, embedding_size=8)[0],
@@ -216,15 +216,16 @@ def test_the_teacher_stays_untouched(pair: Pair) -> None:
         with torch.no_grad():
             for parameter in student.parameters():
                 parameter.zero_()
-        student.config.id2label[0] = "changed"
+        student.config.id2label.clear()
     assert teacher.config.to_dict() == config
     assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
 
 
 def test_a_half_precision_teacher_gives_a_float32_student() -> None:
     teacher, tokenizer = make_teacher("bert")
+    teacher.bfloat16()
     for size in (None, 8):
-        student, _ = make_student(teacher.to(torch.bfloat16), tokenizer, texts=SOME, embedding_size=size)
+        student, _ = make_student(teacher, tokenizer, texts=SOME, embedding_size=size)
         assert {parameter.dtype for parameter in student.parameters()} == {torch.float32}
     bilstm, _ = make_bilstm_student(teacher, tokenizer, SOME, embedding_size=8, hidden_size=4)
     assert {parameter.dtype for parameter in bilstm.parameters()} == {torch.float32}
@@ -258,7 +259,7 @@ torch.save(found, Path(sys.argv[1]) / "found.pt")
         torch.testing.assert_close(found[name], expected[name], atol=1e-6, rtol=0)
 
 
-# --- narrower embeddings --------------------------------------------------------------------------------------
+# --- narrower embeddings ------------------------------------------------------------------------------------
 
 
 def centred_tables(model: PreTrainedModel) -> np.ndarray:
@@ -273,11 +274,11 @@ def centred_tables(model: PreTrainedModel) -> np.ndarray:
 def test_factorised_embeddings_are_the_best_of_their_rank(size: int) -> None:
     teacher, tokenizer = make_teacher("bert")
     student, _ = make_student(teacher, tokenizer, vocabulary="full", embedding_size=size)
-    assert isinstance(student, ElectraForSequenceClassification)
-    table, norm = (
-        centred_tables(teacher),
-        teacher.base_model.embeddings.LayerNorm.weight.detach().double().numpy(),
+    norm = (
+        teacher.get_submodule("bert.embeddings.LayerNorm").get_parameter("weight").detach().double().numpy()
     )
+    assert isinstance(student, ElectraForSequenceClassification)
+    table = centred_tables(teacher)
     embeddings, projection = student.electra.embeddings, student.electra.embeddings_project.weight
     names = ("word_embeddings", "position_embeddings", "token_type_embeddings")
     narrow = np.concatenate([getattr(embeddings, name).weight.detach().double().numpy() for name in names])
@@ -328,14 +329,18 @@ def test_the_factorised_student_has_the_teachers_head_and_fewer_parameters(pair:
         assert torch.equal(layer_weights(student, i), layer_weights(teacher, layer))
 
 
-# --- BiLSTM ---------------------------------------------------------------------------------------------------
+# --- BiLSTM -------------------------------------------------------------------------------------------------
 
 
 def bilstm(layers: int = 1) -> tuple[Any, PreTrainedTokenizerFast]:
+    """A student of the XLM-R teacher, with larger weights in the classifier, so that texts differ."""
     torch.manual_seed(0)
-    return make_bilstm_student(
-        *make_teacher("xlm-roberta"), TEXTS, embedding_size=8, hidden_size=5, layers=layers
+    teacher, old = make_teacher("xlm-roberta")
+    model, tokenizer = make_bilstm_student(
+        teacher, old, TEXTS, embedding_size=8, hidden_size=5, layers=layers
     )
+    torch.nn.init.normal_(model.classifier.weight)
+    return model, tokenizer
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -348,7 +353,7 @@ def test_padding_never_changes_a_bilstm(layers: int, side: str) -> None:
     longer = tokenizer(TEXTS, padding="max_length", max_length=60, return_tensors="pt")
     longer["input_ids"][longer["attention_mask"] == 0] = 7  # whatever stands there
     torch.testing.assert_close(model(**longer).logits, alone, atol=1e-6, rtol=0)
-    assert alone.std(0).min() > 1e-3
+    assert alone.std(0).min() > 0.01
 
 
 def test_a_bilstm_takes_the_maximum_over_the_tokens() -> None:
@@ -394,8 +399,8 @@ def test_a_bilstm_round_trip(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert type(again) is type(model) and not again.training
-    assert again.config.to_dict() == model.config.to_dict()
-    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert {**again.config.to_dict(), "_name_or_path": ""} == model.config.to_dict()
+    loaded: Any = AutoTokenizer.from_pretrained(tmp_path)
     assert torch.equal(logits(again, loaded, TEXTS), logits(model, tokenizer, TEXTS))
 
 
@@ -404,7 +409,7 @@ def test_a_bilstm_follows_the_seed() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-# --- bad input ------------------------------------------------------------------------------------------------
+# --- bad input ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layers", [0, 5, -1, [], [0, 4], [-1], [1, 1], [3, 1]])
@@ -432,9 +437,10 @@ def test_a_tokenizer_of_another_model() -> None:
     teacher, _ = make_teacher("bert")
     other = copy.deepcopy(KINDS["bert"][2])
     other.add_tokens([f"word{i}" for i in range(50)])
-    for make in (make_student, make_bilstm_student):
-        with pytest.raises(InputError, match="load both from the same checkpoint"):
-            make(teacher, other, texts=TEXTS)
+    with pytest.raises(InputError, match="load both from the same checkpoint"):
+        make_student(teacher, other, texts=TEXTS)
+    with pytest.raises(InputError, match="load both from the same checkpoint"):
+        make_bilstm_student(teacher, other, TEXTS, embedding_size=8)
 
 
 def test_teachers_that_are_not_supported() -> None:

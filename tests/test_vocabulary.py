@@ -131,7 +131,7 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
 
 
 def pieces_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
-    return [tokenizer.convert_ids_to_tokens(i) for i in tokenizer(text)["input_ids"]]
+    return [str(tokenizer.convert_ids_to_tokens(i)) for i in tokenizer(text)["input_ids"]]
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

@@ -1,27 +1,37 @@
-"""Write requirements.lock: what pip chooses for kdlib[test,onnx] in a clean environment, for every platform.
+"""Bring requirements.lock in step with pyproject.toml: one version of each package for Python 3.11 to 3.13 on every system.
 
-Packages that only one platform has (CUDA libraries, terminals) are left to pip: they come with what needs them.
+Run: python tools/lock.py [--upgrade]   (versions that still fit are kept; with --upgrade each is the newest that fits)
+
+`uv` resolves for all systems at once, in an environment of its own. CUDA's libraries are left out: they come with the
+build of PyTorch that needs them, so that the lock serves machines with and without a GPU.
 """
 
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = ("nvidia-", "cuda-", "triton", "kdlib", "pexpect", "ptyprocess", "terminado", "pywinpty", "colorama", "appnope", "uvloop")
+HEADER = "# Made by `make lock`: the exact versions that the checks passed with.\n"
+LEFT_OUT = re.compile(r"(nvidia|cuda)-|triton==|.*sys_platform == 'emscripten'")
 
 
 def main() -> None:
-    """Install into a temporary environment, freeze, filter, write."""
+    """Resolve beside the old lock, whose versions `uv` prefers, then write the new one."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        python = str(next(Path(folder).glob("*/python*")))
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"{ROOT}[test,onnx]"], check=True)
-        frozen = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
-    pins = [line.split("+")[0] for line in frozen.splitlines() if "==" in line and not line.lower().startswith(LEFT_OUT)]
-    header = "# Made by `make lock`: the exact versions that the checks passed with.\n"
-    (ROOT / "requirements.lock").write_text(header + "\n".join(pins) + "\n", encoding="utf-8")
+        python = Path(folder, "Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
+        resolved = Path(folder, "resolved.txt")
+        shutil.copy(ROOT / "requirements.lock", resolved)
+        command = [str(python), "-m", "uv", "pip", "compile", str(ROOT / "pyproject.toml"), "--all-extras", "--universal"]
+        command += ["--python-version=3.11", "--no-annotate", "--no-header", "--quiet", f"--output-file={resolved}", *sys.argv[1:]]
+        subprocess.run(command, check=True)
+        lines = resolved.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not LEFT_OUT.match(line)]
+    (ROOT / "requirements.lock").write_text(HEADER + "\n".join(kept) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

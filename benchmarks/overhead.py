@@ -1,0 +1,74 @@
+"""What does `DistillationTrainer` cost over a bare PyTorch loop? Same student, same batches, same loss, ratio of step times.
+
+Run: python benchmarks/overhead.py   (two minutes on two cores; writes benchmarks/results/overhead.json)
+"""
+
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import DataCollatorWithPadding, get_linear_schedule_with_warmup, set_seed
+
+import kdlib
+from kdlib.losses import distillation_loss
+from kdlib.measure import environment
+
+ROWS, ROUNDS = 640, 5
+
+
+def trainer_seconds(student, tokenizer, encoded) -> float:
+    """One epoch by the trainer, evaluation and saving off."""
+    arguments = kdlib.DistillationArguments(
+        output_dir="/dev/null", num_train_epochs=1, eval_strategy="no", save_strategy="no", load_best_model_at_end=False,
+        train_sampling_strategy="sequential", disable_tqdm=True, logging_strategy="no",
+    )  # fmt: skip
+    trainer = kdlib.DistillationTrainer(
+        model=student, args=arguments, train_dataset=encoded, data_collator=DataCollatorWithPadding(tokenizer)
+    )
+    start = time.perf_counter()
+    trainer.train()
+    return time.perf_counter() - start
+
+
+def loop_seconds(student, tokenizer, encoded) -> float:
+    """The same epoch written by hand: AdamW, linear schedule with warm-up, gradient clipping."""
+    loader = DataLoader(encoded, batch_size=32, collate_fn=DataCollatorWithPadding(tokenizer))
+    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, weight_decay=0.01)
+    schedule = get_linear_schedule_with_warmup(optimizer, len(loader) // 10, len(loader))
+    student.train()
+    start = time.perf_counter()
+    for batch in loader:
+        logits = student(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        loss = distillation_loss(logits, batch["teacher_logits"], batch["labels"], 2.0, 0.7)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Time both in turn and write the ratio of the pairs."""
+    teacher, tokenizer = kdlib.load_teacher()
+    rows = kdlib.load_reviews("en")["train"].select(range(ROWS))
+    rows = kdlib.add_teacher_outputs(rows, teacher, tokenizer)
+    ratios = []
+    for turn in range(ROUNDS + 1):
+        seconds = []
+        for run in (trainer_seconds, loop_seconds):
+            set_seed(0)
+            student, cut = kdlib.make_student(teacher, tokenizer, 2, "trim", rows["text"])
+            seconds.append(run(student, cut, kdlib.encode(rows, cut)))
+        if turn:  # the first pair warms up
+            ratios.append(seconds[0] / seconds[1])
+            print(f"trainer {seconds[0]:.2f} s, loop {seconds[1]:.2f} s, ratio {ratios[-1]:.3f}")
+    result = {"median_ratio": statistics.median(ratios), "ratios": ratios, "rows": ROWS, **environment()}
+    (Path(__file__).parent / "results" / "overhead.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

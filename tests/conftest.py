@@ -1,0 +1,75 @@
+"""What holds for every test: no network, no bars, no window, the same examples in every run; and tiny models to share."""
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Before any test imports transformers or matplotlib, which read these when they are imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["KDLIB_QUIET"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+settings.register_profile("kdlib", deadline=None, derandomize=True)
+settings.load_profile("kdlib")
+
+SUBJECTS = "the film|this old book|la chambre de cet hôtel|咖啡|the battery of my second phone|le service".split("|")
+VERDICTS = {0: "awful and dull|bad|mauvais|很差".split("|"), 1: "great fun|good|excellent|很好".split("|")}
+ENDINGS = ["", " , really", " in every way that I can think of"]
+
+
+@pytest.fixture
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``KDLIB_HOME`` of this test's own."""
+    home = tmp_path / "kdlib_home"
+    monkeypatch.setenv("KDLIB_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def tiny_tokenizer(tiny_reviews: Any) -> Any:
+    """A Unigram tokenizer as the packaged teacher's, of the characters and some of the words of ``tiny_reviews``."""
+    from kdlib.packaged import unigram_tokenizer
+
+    texts = [text for part in tiny_reviews.values() for text in part["text"]]
+    characters = sorted(set("".join(texts)) - {" "})
+    words = sorted({f"▁{word}" for text in texts for word in text.split()})[::2]
+    pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁", -4.0)]
+    pieces += [(c, -6.0 - i / 100) for i, c in enumerate(characters)] + [(w, -3.0 - i / 100) for i, w in enumerate(words)]
+    return unigram_tokenizer(pieces, bos=0, eos=2, pad=1, unk=3, positions=64)
+
+
+@pytest.fixture
+def tiny_teacher(tiny_tokenizer: Any) -> Any:
+    """A BERT classifier of four layers with random weights, large enough for logits that differ from text to text."""
+    from transformers import BertConfig, BertForSequenceClassification, set_seed
+
+    set_seed(0)
+    config = BertConfig(
+        vocab_size=len(tiny_tokenizer), hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64, pad_token_id=tiny_tokenizer.pad_token_id, initializer_range=0.4,
+        id2label={0: "negative", 1: "positive"}, label2id={"negative": 0, "positive": 1},
+    )  # fmt: skip
+    return BertForSequenceClassification(config).eval()
+
+
+@pytest.fixture
+def tiny_reviews() -> Any:
+    """Reviews of two to about fifteen words with the kit's columns: 32 train, 16 validation, 16 test, 32 transfer without label."""
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+    made = [(f"{s} : {v}{e}", label) for label in VERDICTS for s, v, e in product(SUBJECTS, VERDICTS[label], ENDINGS)]
+    rows = [made[i * 53 % len(made)] for i in range(len(made))]  # 53 and 144 have no common divisor: a fixed shuffle
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["negative", "positive"])})
+    features |= {name: Value("string") for name in ("language", "source", "id")}
+    splits, start = {}, 0
+    for name, size in {"train": 32, "validation": 16, "test": 16, "transfer": 32}.items():
+        texts, labels = zip(*rows[start : start + size], strict=True)
+        columns = {"text": texts, "label": [-1] * size if name == "transfer" else labels, "language": ["en"] * size}
+        columns |= {"source": ["made"] * size, "id": [f"made-{start + i}" for i in range(size)]}
+        splits[name] = Dataset.from_dict(columns, Features(features))
+        start += size
+    return DatasetDict(splits)
