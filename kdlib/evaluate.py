@@ -175,9 +175,7 @@ def paired_gaps(correct_a: ArrayLike, correct_b: ArrayLike) -> np.ndarray:
     return np.atleast_2d(a - b)
 
 
-def paired_bootstrap(
-    correct_a: ArrayLike, correct_b: ArrayLike, resamples: int = 2000, seed: int = 0
-) -> PairedDifference:
+def paired_bootstrap(correct_a: ArrayLike, correct_b: ArrayLike, resamples: int = 2000, seed: int = 0) -> PairedDifference:
     """Accuracy a − b on the same texts, with a 95 % percentile interval.
 
     ``correct_*`` hold 1 where the model is right and 0 where not, [n] or [seeds, n]. Each resample draws n
@@ -213,9 +211,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def smallest_detectable_difference(
-    correct_a: ArrayLike, correct_b: ArrayLike, power: float = 0.8, level: float = 0.05
-) -> float:
+def smallest_detectable_difference(correct_a: ArrayLike, correct_b: ArrayLike, power: float = 0.8, level: float = 0.05) -> float:
     """The true accuracy difference that a test on n such texts finds with probability ``power``.
 
     (z_{1 − level/2} + z_power) · √(s² / n), where s² is the variance (n − 1) over texts of correct a −

@@ -53,7 +53,7 @@ class Settings:
     languages: list[str] | None = field(default=None, metadata={"help": "Languages to make students for. None: all in the data."})
     teacher: str = field(default="packaged", metadata={"help": "packaged, a checkpoint folder or a hub id."})
     teacher_training: str | None = field(default=None, metadata={"help": "none, lora or full, on the training rows. None: the profile's."})
-    layers: Any = field(default=None, metadata={"help": "Student layers: how many, which (0-based list), or a dict by language. None: 1 for zh, else 2."})
+    layers: Any = field(default=None, metadata={"help": "Student layers: how many, which (0-based list), or a dict by language. None: [0] for zh and fr, else 2."})
     vocabulary: Literal["trim", "full"] = field(default="trim", metadata={"help": "trim (to the pieces that the language uses) or full."})
     embedding_size: int | None = field(default=None, metadata={"help": "Width of factorised embeddings; None: the teacher's width."})
     temperature: float = field(default=2.0, metadata={"help": "T > 0 that softens teacher and student."})
@@ -71,7 +71,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise InputError(f"There is no profile {self.profile!r}: choose one of {', '.join(PROFILES)}.")
-        for name, value in {"layers": {"zh": [0]}, **PROFILES[self.profile]}.items():
+        for name, value in {"layers": {"zh": [0], "fr": [0]}, **PROFILES[self.profile]}.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         if self.teacher_training not in ("none", "lora", "full"):
@@ -83,13 +83,14 @@ class Settings:
         self.arguments("distilled", 0)
 
     def arguments(self, kind: str, seed: int) -> DistillationArguments:
-        """The training arguments of one kind of student."""
-        labels_only = kind == "labels_only"
+        """The training arguments of one kind of student; the one that starts from labels distils for half as long."""
+        labels_only, epochs = kind == "labels_only", float(self.epochs or 1)
+        chosen = {"labels_only": float(self.labels_only_epochs or 1), "labels_then_distilled": max(1.0, epochs // 2)}
         return DistillationArguments(
             temperature=self.temperature,
             alpha=self.alpha,
             objective=self.objective,
-            num_train_epochs=float(self.labels_only_epochs if labels_only else self.epochs),  # type: ignore[arg-type]
+            num_train_epochs=chosen.get(kind, epochs),
             learning_rate=self.labels_only_learning_rate if labels_only else self.learning_rate,
             seed=seed,
             disable_tqdm=True,
@@ -195,10 +196,7 @@ def train_student(
             first = train_student("labels_only", data, teacher, tokenizer, settings, seed)
             model = AutoModelForSequenceClassification.from_pretrained(first.folder)
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
-        if kind == "labels_only":
-            rows = labelled.remove_columns("teacher_logits")
-        else:
-            rows = concatenate_datasets([labelled, data["transfer"]])
+        rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
         set_seed(seed)
         history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed), settings.max_length)
         model.save_pretrained(folder)

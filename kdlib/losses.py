@@ -195,9 +195,7 @@ def hidden_state_loss(
     return torch.stack(losses).mean()
 
 
-def attention_loss(
-    student_attentions: Layers, teacher_attentions: Layers, attention_mask: Tensor, layer_map: LayerMap
-) -> Tensor:
+def attention_loss(student_attentions: Layers, teacher_attentions: Layers, attention_mask: Tensor, layer_map: LayerMap) -> Tensor:
     """Mean squared difference of attention probabilities over pairs of valid tokens.
 
     L = mean over layer pairs of 1/(AP) Σ_heads Σ_(query, key) (student - teacher)², over A heads and the P
@@ -218,9 +216,7 @@ def attention_loss(
     return torch.stack(losses).mean()
 
 
-def embedding_cosine_loss(
-    student_embeddings: Tensor, teacher_embeddings: Tensor, attention_mask: Tensor | None = None
-) -> Tensor:
+def embedding_cosine_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, attention_mask: Tensor | None = None) -> Tensor:
     """One minus the cosine of the student's and the teacher's embeddings.
 
     L = 1/N Σ_n (1 - cos(student_n, teacher_n)), over N valid positions; from 0 (parallel) to 2 (opposite).
@@ -242,9 +238,7 @@ def _log_relations(states: Tensor, valid: Tensor, heads: int) -> Tensor:
     return scores.masked_fill(~valid[:, None, None, :], torch.finfo(scores.dtype).min).log_softmax(-1)
 
 
-def minilm_relation_loss(
-    student_states: Tensor, teacher_states: Tensor, attention_mask: Tensor, relation_heads: int
-) -> Tensor:
+def minilm_relation_loss(student_states: Tensor, teacher_states: Tensor, attention_mask: Tensor, relation_heads: int) -> Tensor:
     """Kullback-Leibler divergence of self-attention relations: which tokens have like queries (keys, values)?
 
     L = 1/(AN) Σ_heads Σ_n KL(R_teacher ‖ R_student), R = softmax(XXᵀ/√d) over valid keys, for N valid queries

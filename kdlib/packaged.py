@@ -89,16 +89,12 @@ def unigram_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """The XLM-R tokenizer: NFKC, runs of spaces collapsed, Metaspace, Unigram pieces, ``<s> … </s>``."""
     backend = Tokenizer(models.Unigram(vocabulary, unk_id=unk, byte_fallback=False))
-    backend.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    )
+    backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
     start, end = vocabulary[bos][0], vocabulary[eos][0]
     backend.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {end}",
-        pair=f"{start} $A {end} {end} $B {end}",
-        special_tokens=[(start, bos), (end, eos)],
+        single=f"{start} $A {end}", pair=f"{start} $A {end} {end} $B {end}", special_tokens=[(start, bos), (end, eos)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token=start, eos_token=end, cls_token=start, sep_token=end,

@@ -71,9 +71,7 @@ def profile_model(
     }
 
 
-def classify(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[str], max_length: int
-) -> torch.Tensor:
+def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[str], max_length: int) -> torch.Tensor:
     """Logits [batch, K] on the CPU, from texts; the copy waits until a GPU has finished."""
     encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
     inputs = accepted(model, encoded.to(model.device))

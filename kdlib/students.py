@@ -66,8 +66,7 @@ def make_student(
     kind = getattr(getattr(teacher, "config", None), "model_type", None)
     if kind not in SUPPORTED or not type(teacher).__name__.endswith("ForSequenceClassification"):
         raise InputError(
-            f"No student can be cut out of a {type(teacher).__name__}: give a sequence classifier of type "
-            f"{', '.join(SUPPORTED)}."
+            f"No student can be cut out of a {type(teacher).__name__}: give a sequence classifier of type {', '.join(SUPPORTED)}."
         )
     if vocabulary != "full" and (vocabulary != "trim" or texts is None):
         raise InputError(f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
@@ -86,9 +85,7 @@ def make_student(
 
     student, old = type(teacher)(config), teacher.state_dict()
     state = {name: old[LAYER.sub(lambda i: str(chosen[int(i[0])]), name)] for name in student.state_dict()}
-    words, positions = (
-        f"{teacher.base_model_prefix}.embeddings.{what}_embeddings.weight" for what in ("word", "position")
-    )
+    words, positions = (f"{teacher.base_model_prefix}.embeddings.{what}_embeddings.weight" for what in ("word", "position"))
     state[words] = state[words][kept]
     state[positions] = state[positions].roll(shift, 0)
     student.load_state_dict(state)
@@ -114,8 +111,7 @@ def trim_for(
     rows = len(teacher.get_input_embeddings().get_parameter("weight"))
     if len(tokenizer) > rows:
         raise InputError(
-            f"The tokenizer has {len(tokenizer)} pieces but the teacher embeds {rows}: "
-            "load both from the same checkpoint."
+            f"The tokenizer has {len(tokenizer)} pieces but the teacher embeds {rows}: load both from the same checkpoint."
         )
     return (tokenizer, list(range(rows))) if texts is None else trim_vocabulary(tokenizer, texts)
 

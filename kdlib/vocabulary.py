@@ -20,10 +20,7 @@ LATIN = {chr(code) for code in range(0xA1, 0x180)}  # Latin-1 Supplement and Lat
 
 
 def trim_vocabulary(
-    tokenizer: PreTrainedTokenizerFast,
-    texts: Iterable[str],
-    keep_characters: bool = True,
-    max_size: int | None = None,
+    tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], keep_characters: bool = True, max_size: int | None = None
 ) -> tuple[PreTrainedTokenizerFast, list[int]]:
     """A tokenizer of the same class with only the pieces that ``texts`` need, and the old ids of these.
 
@@ -99,9 +96,7 @@ def special_ids(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any]) -> se
     return special | {lowest, lowest if model["unk_id"] is None else model["unk_id"]}
 
 
-def cut(
-    tokenizer: PreTrainedTokenizerFast, state: dict[str, Any], kept: list[int]
-) -> PreTrainedTokenizerFast:
+def cut(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any], kept: list[int]) -> PreTrainedTokenizerFast:
     """The tokenizer with the pieces ``kept`` only; ``state`` is changed to hold the new ids."""
     new_id = {old: new for new, old in enumerate(kept)}
     model = state["model"]
@@ -138,9 +133,7 @@ def check_texts(texts: Iterable[str]) -> list[str]:
     rows = [texts] if isinstance(texts, str) else list(texts)
     wrong = next((f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)), None)
     if wrong or not rows or isinstance(texts, str):
-        raise InputError(
-            f"texts must be a list of strings, not {wrong or repr(texts)[:40]}: give your corpus."
-        )
+        raise InputError(f"texts must be a list of strings, not {wrong or repr(texts)[:40]}: give your corpus.")
     return rows
 
 

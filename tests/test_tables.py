@@ -478,7 +478,7 @@ def test_probability_errors(tmp_path: Path) -> None:
     good = [0.25] * 2 * N
     for bad in (0.748, 0.752, 1.5, -0.25, None, "a lot", float("nan"), "25%"):
         column = [0.75] * 2 * N
-        records = rows(p_neg=good, p_pos=column[:5] + [bad] + column[6:])
+        records = rows(p_neg=good, p_pos=[*column[:5], bad, *column[6:]])
         fails(
             write_csv(tmp_path / "a.csv", records),
             "a.csv",

@@ -252,7 +252,7 @@ def test_scripts(tokenizer: PreTrainedTokenizerFast) -> None:
 def test_max_size_keeps_the_most_frequent(tokenizer: PreTrainedTokenizerFast) -> None:
     texts = ENGLISH * 3 + FRENCH
     counts = Counter(i for text in texts for i in tokenizer(text, add_special_tokens=False)["input_ids"])
-    everything, all_kept = trim_vocabulary(tokenizer, texts, keep_characters=False)
+    _everything, all_kept = trim_vocabulary(tokenizer, texts, keep_characters=False)
     size = len(all_kept) // 2
     new, kept = trim_vocabulary(tokenizer, texts, keep_characters=False, max_size=size)
     assert len(new) == len(kept) == size
