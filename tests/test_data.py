@@ -50,13 +50,18 @@ def pins(corpora: dict[str, DatasetDict]) -> dict[str, dict[str, dict[str, Any]]
 
 def card_table(corpora: dict[str, DatasetDict]) -> str:
     """The table of the data card: one line for every language, source and split."""
-    lines = ["| language | source | split | negative | positive | unlabelled |", "|---|---|---|---:|---:|---:|"]
+    lines = [
+        "| language | source | split | negative | positive | unlabelled |",
+        "|---|---|---|---:|---:|---:|",
+    ]
     for language, data in corpora.items():
         for source in sorted(set(data["test"]["source"])):
             for name in SPLITS:
                 pairs = zip(data[name]["source"], data[name]["label"], strict=True)
                 count = Counter(label for part, label in pairs if part == source)
-                lines.append(f"| {language} | {source} | {name} | {count[0]:,} | {count[1]:,} | {count[-1]:,} |")
+                lines.append(
+                    f"| {language} | {source} | {name} | {count[0]:,} | {count[1]:,} | {count[-1]:,} |"
+                )
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +91,9 @@ def test_the_splits_are_pinned(real: dict[str, DatasetDict]) -> None:
 
 
 def test_the_card_counts_what_is_there(real: dict[str, DatasetDict]) -> None:
-    assert BEGIN + card_table(real) + END in CARD.read_text(encoding="utf-8"), "run: python -m tests.test_data"
+    assert BEGIN + card_table(real) + END in CARD.read_text(encoding="utf-8"), (
+        "run: python -m tests.test_data"
+    )
 
 
 def test_the_order_does_not_depend_on_the_hash_seed(real: dict[str, DatasetDict], tmp_path: Path) -> None:
@@ -96,7 +103,9 @@ def test_the_order_does_not_depend_on_the_hash_seed(real: dict[str, DatasetDict]
     )
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert run.stdout.split() == [digest(real["fr"][name]) for name in SPLITS]
 
 
@@ -119,7 +128,9 @@ def test_the_test_sets_are_large_enough_and_balanced(real: dict[str, DatasetDict
         for name in HELD_OUT:
             for source in SPLIT_SIZES[language]:
                 part = real[language][name]
-                labels = [label for label, of in zip(part["label"], part["source"], strict=True) if of == source]
+                labels = [
+                    label for label, of in zip(part["label"], part["source"], strict=True) if of == source
+                ]
                 assert sum(labels) * 2 == len(labels) == SPLIT_SIZES[language][source][name]
     assert len(real["fr"]["test"]) >= 350
     shares = [np.mean(real["fr"][name]["label"]) for name in ("train", *HELD_OUT)]
@@ -140,7 +151,9 @@ def test_no_text_is_in_two_splits_or_twice_in_one(real: dict[str, DatasetDict], 
 def test_no_held_out_text_is_nearly_repeated(real: dict[str, DatasetDict], language: str) -> None:
     """No Jaccard similarity over 0.8 between the sets of 8 characters of a held-out text and any other text."""
     data = real[language]
-    vectorizer = CountVectorizer(analyzer="char", ngram_range=(8, 8), lowercase=False, binary=True, dtype=np.int32)
+    vectorizer = CountVectorizer(
+        analyzer="char", ngram_range=(8, 8), lowercase=False, binary=True, dtype=np.int32
+    )
     held_out, others = sorted(keys(data, *HELD_OUT)), sorted(keys(data, "train", "transfer"))
     vectorizer.fit(held_out)
     left, right = vectorizer.transform(held_out), vectorizer.transform(others)
@@ -177,7 +190,9 @@ def test_french_spans_come_from_training_reviews_only(real: dict[str, DatasetDic
         origin, number = name.split("-span-")
         assert number.isdigit()
         words = iter(training[origin].split())
-        assert all(word in words for word in text.split()), "words of the review in their order, some left out"
+        assert all(word in words for word in text.split()), (
+            "words of the review in their order, some left out"
+        )
 
 
 def test_the_transfer_sets_of_chinese_and_english_are_whole_texts(
@@ -241,7 +256,9 @@ def test_three_classes_are_dealt_by_their_own_shares() -> None:
 
 @pytest.mark.parametrize("per_group", [2, 3, 7])
 def test_groups_stay_together(per_group: int) -> None:
-    labels = [random.Random(5).choice([-1, 0, 1]) for _ in range(1)] + [number % 3 - 1 for number in range(299)]
+    labels = [random.Random(5).choice([-1, 0, 1]) for _ in range(1)] + [
+        number % 3 - 1 for number in range(299)
+    ]
     splits = split_rows(make_rows(labels, per_group), {"test": 40, "validation": 20, "train": 40})
     homes = defaultdict(set)
     for name, rows in splits.items():
@@ -292,7 +309,10 @@ def test_a_tenth_of_the_words_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [
-        ("Bof ... Un prix de 3.5 euros ? Non ! Fini.", ["Bof ...", "Un prix de 3.5 euros ?", "Non !", "Fini."]),
+        (
+            "Bof ... Un prix de 3.5 euros ? Non ! Fini.",
+            ["Bof ...", "Un prix de 3.5 euros ?", "Non !", "Fini."],
+        ),
         ("房间很小。服务一般！！早餐呢？没有。", ["房间很小。", "服务一般！！", "早餐呢？", "没有。"]),
         ("Nul ! ! ! Vraiment nul...", ["Nul ! ! !", "Vraiment nul..."]),
     ],
@@ -317,7 +337,10 @@ def test_rows_too_short_for_a_span_give_none() -> None:
 
 def write_csv(path: Path, count: int = 200, columns: str = "text,label,language", suffix: str = "") -> Path:
     """A table of two classes in turn, with two sentences a text."""
-    lines = [f"First sentence of review {number}. The second is here.,{('bad', 'good')[number % 2]},en{suffix}" for number in range(count)]
+    lines = [
+        f"First sentence of review {number}. The second is here.,{('bad', 'good')[number % 2]},en{suffix}"
+        for number in range(count)
+    ]
     path.write_text("\n".join([columns, *lines]), encoding="utf-8")
     return path
 
@@ -358,7 +381,19 @@ def test_the_smallest_tables_still_fill_every_split(tmp_path: Path, count: int) 
 def test_near_duplicates_of_an_own_table_stay_once(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "own.csv", 100)
     header, *lines = path.read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join([header, *lines, *[line.upper().replace("BAD", "bad").replace("GOOD", "good").replace("EN", "en") for line in lines]]), encoding="utf-8")
+    path.write_text(
+        "\n".join(
+            [
+                header,
+                *lines,
+                *[
+                    line.upper().replace("BAD", "bad").replace("GOOD", "good").replace("EN", "en")
+                    for line in lines
+                ],
+            ]
+        ),
+        encoding="utf-8",
+    )
     data = load_reviews(path)
     assert sum(len(data[name]) for name in ("train", "validation", "test")) == 100
     assert not any(text.isupper() for name in SPLITS for text in data[name]["text"]), "the first is kept"
@@ -368,14 +403,18 @@ def test_a_table_of_little_but_duplicates_is_one_sentence(tmp_path: Path) -> Non
     lines = ["text,label,language", *[f"Good {'!' * number},good,en" for number in range(20)]]
     lines += [f"Bad number {number},bad,en" for number in range(20)]
     (tmp_path / "own.csv").write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(InputError, match=r"^Only 1 different texts of class 'good' .* at least 8 of each class\.$"):
+    with pytest.raises(
+        InputError, match=r"^Only 1 different texts of class 'good' .* at least 8 of each class\.$"
+    ):
         load_reviews(tmp_path / "own.csv")
 
 
 def test_own_transfer_texts_are_used_without_held_out_ones(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "own.csv")
     held_out = load_reviews(path)["test"]["text"][:3]
-    (tmp_path / "more.txt").write_text("\n".join(["Something new.", *[text.upper() for text in held_out], "Also new."]), encoding="utf-8")
+    (tmp_path / "more.txt").write_text(
+        "\n".join(["Something new.", *[text.upper() for text in held_out], "Also new."]), encoding="utf-8"
+    )
     transfer = load_reviews(path, transfer=tmp_path / "more.txt")["transfer"]
     assert transfer["text"][:] == ["Something new.", "Also new."]
     assert set(transfer["label"]) == {-1} and set(transfer["language"]) == {"en"}
@@ -389,8 +428,12 @@ def test_a_black_box_teachers_table_gets_no_spans(tmp_path: Path) -> None:
     np.testing.assert_allclose(data["train"]["teacher_logits"][:], [np.log([0.25, 0.75])] * 140, rtol=1e-6)
 
 
-def test_a_corpus_of_the_kit_takes_own_transfer_texts_too(real: dict[str, DatasetDict], tmp_path: Path) -> None:
-    (tmp_path / "more.txt").write_text(f"Un texte à moi.\n{real['fr']['test'][0]['text']}\n", encoding="utf-8")
+def test_a_corpus_of_the_kit_takes_own_transfer_texts_too(
+    real: dict[str, DatasetDict], tmp_path: Path
+) -> None:
+    (tmp_path / "more.txt").write_text(
+        f"Un texte à moi.\n{real['fr']['test'][0]['text']}\n", encoding="utf-8"
+    )
     data = load_reviews("fr", transfer=tmp_path / "more.txt")
     assert data["transfer"]["text"][:] == ["Un texte à moi."]
     assert digest(data["test"]) == digest(real["fr"]["test"])
