@@ -1,6 +1,8 @@
 """What holds for every test: no network, no bars, no window, the same examples in every run; and tiny models to share."""
 
+import json
 import os
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,9 @@ def tiny_tokenizer(tiny_reviews: Any) -> Any:
 
 
 @pytest.fixture
-def tiny_teacher(tiny_tokenizer: Any) -> Any:
-    """A BERT classifier of four layers with random weights, large enough for logits that differ from text to text."""
+def tiny_teacher(tiny_tokenizer: Any, tiny_reviews: Any) -> Any:
+    """A BERT classifier of four layers with random weights; its logits spread about 0, so that both classes occur."""
+    import torch
     from transformers import BertConfig, BertForSequenceClassification, set_seed
 
     set_seed(0)
@@ -53,7 +56,31 @@ def tiny_teacher(tiny_tokenizer: Any) -> Any:
         max_position_embeddings=64, pad_token_id=tiny_tokenizer.pad_token_id, initializer_range=0.4,
         id2label={0: "negative", 1: "positive"}, label2id={"negative": 0, "positive": 1},
     )  # fmt: skip
-    return BertForSequenceClassification(config).eval()
+    teacher = BertForSequenceClassification(config).eval()
+    texts = [text for part in tiny_reviews.values() for text in part["text"]]
+    with torch.no_grad():
+        logits = teacher(**tiny_tokenizer(texts, padding=True, return_tensors="pt")).logits
+        scale = 2 / logits.std(0)
+        teacher.classifier.weight.mul_(scale[:, None])
+        teacher.classifier.bias.sub_(scale * logits.mean(0))
+    return teacher
+
+
+@pytest.fixture
+def make_xlm_tokenizer() -> Callable[..., Any]:
+    """Makes an ``XLMTokenizer`` (which has no fast kind) from a small vocab.json and merges.txt in a folder."""
+    from transformers import XLMTokenizer
+
+    def make(folder: Path, merges: str = "g o\ngo o\n", **settings: Any) -> Any:
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        pieces = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{i}>" for i in range(10)), "go", "goo", "oo", *letters]
+        pieces += [f"{letter}</w>" for letter in letters]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "vocab.json").write_text(json.dumps({piece: i for i, piece in enumerate(pieces)}), encoding="utf-8")
+        (folder / "merges.txt").write_text(merges, encoding="utf-8")
+        return XLMTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), **settings)
+
+    return make
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib
 import nbformat
 import numpy as np
-import pandas as pd
 import papermill
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict
@@ -441,12 +440,12 @@ def test_report_on_a_small_slice(tmp_path: Path, own_home: Path) -> None:
 
     page = files["report.html"].decode()
     assert from_elsewhere(page) == []
-    assert all(sentence in page for sentence in ("inside the noise", "times smaller than the teacher"))
+    text = " ".join(Loads(page).words)
+    for part in ("times smaller than the teacher", "accuracy, %", "smallest detectable", "near-duplicates", "GFLOP a text", *CLASSES):
+        assert part in text, part
     executed = nbformat.reads(files["report.ipynb"].decode(), as_version=4)
     outputs = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
     assert outputs and not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
-    tables = pd.read_html(target / "report.html")
-    assert sum("accuracy, %" in str(table.columns) for table in tables) == 1
 
     folders = [target / "students" / code for code in ("zh", "en", "fr")]
     for answer in classified_elsewhere("Not bad at all, I would buy it again.", *folders):

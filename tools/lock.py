@@ -26,8 +26,8 @@ def main() -> None:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
         resolved = Path(folder, "resolved.txt")
         shutil.copy(ROOT / "requirements.lock", resolved)
-        command = [str(python), "-m", "uv", "pip", "compile", str(ROOT / "pyproject.toml"), "--all-extras", "--universal"]
-        command += ["--python-version=3.11", "--no-annotate", "--no-header", "--quiet", f"--output-file={resolved}", *sys.argv[1:]]
+        command = [str(python), "-m", "uv", "pip", "compile", str(ROOT / "pyproject.toml"), "--universal", "--quiet"]
+        command += ["--all-extras", "--python-version=3.11", "--no-annotate", "--no-header", f"--output-file={resolved}", *sys.argv[1:]]
         subprocess.run(command, check=True)
         lines = resolved.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if not LEFT_OUT.match(line)]
