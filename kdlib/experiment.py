@@ -53,7 +53,7 @@ class Settings:
     languages: list[str] | None = field(default=None, metadata={"help": "Languages to make students for. None: all in the data."})
     teacher: str = field(default="packaged", metadata={"help": "packaged, a checkpoint folder or a hub id."})
     teacher_training: str | None = field(default=None, metadata={"help": "none, lora or full, on the training rows. None: the profile's."})
-    layers: Any = field(default=None, metadata={"help": "Student layers: how many, which (0-based list), or a dict by language. None: [0] for zh and fr, else 2."})
+    layers: Any = field(default=None, metadata={"help": "How many layers, which (a list from 0), or a dict by language. None: [0] for zh, fr; else 2."})
     vocabulary: Literal["trim", "full"] = field(default="trim", metadata={"help": "trim (to the pieces that the language uses) or full."})
     embedding_size: int | None = field(default=None, metadata={"help": "Width of factorised embeddings; None: the teacher's width."})
     temperature: float = field(default=2.0, metadata={"help": "T > 0 that softens teacher and student."})

@@ -136,5 +136,5 @@ def phenomena_figure(phenomena: Mapping[str, Mapping[str, Mapping[str, float]]])
         axis.set_yticks(range(len(rows)), [f"{phenomenon} ({row['n']:.0f})" for phenomenon, row in rows.items()])
         axis.axvline(50, color="#999999", linestyle=":")
         axis.set(title=language, xlabel="accuracy, %", xlim=(-5, 105))
-    axes[0, 0].legend(fontsize=7, loc="lower left")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
