@@ -65,7 +65,8 @@ def load_reviews(
         extra = sample_spans(splits["train"], TRANSFER_SIZE - len(splits["transfer"]), seed)
     held_out = {normalise(row["text"]) for name in ("validation", "test") for row in splits[name]}
     splits["transfer"] += [row for row in extra if normalise(row["text"]) not in held_out]
-    shuffled = {name: sorted(rows, key=lambda row: stable_order(row["id"], seed)) for name, rows in splits.items()}
+    key = "id" if names is LABEL_NAMES else "text"  # a made id depends on the order of the reader's rows
+    shuffled = {name: sorted(rows, key=lambda row: stable_order(row[key], seed)) for name, rows in splits.items()}
     return DatasetDict({name: to_dataset(shuffled[name], names) for name in ("train", "validation", "test", "transfer")})
 
 

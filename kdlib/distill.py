@@ -91,7 +91,8 @@ class DistillationTrainer(Trainer):
         super().__init__(**kwargs)
         self.model_accepts_loss_kwargs = False
         if self.train_dataset is not None:
-            check_teacher_column(self.train_dataset, kwargs["model"].config.num_labels)
+            model: Any = self.model  # also where it came from `model_init`
+            check_teacher_column(self.train_dataset, model.config.num_labels)
         if self.args.early_stopping_patience > 0:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
 
@@ -200,6 +201,8 @@ def train_classifier(
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(StepBar())
+        if kind is Trainer and args.early_stopping_patience > 0:
+            trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
         trainer.train()
     model.eval()
     return trainer.state.log_history
@@ -240,13 +243,27 @@ def add_teacher_outputs(
 
 
 def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *settings: Any) -> str:
-    """A digest of the weights, the tokenizer and the settings, equal exactly when all of them are."""
-    digest = hashlib.sha256(json.dumps([model.config.to_dict(), settings], sort_keys=True, default=str).encode())
+    """A digest of the weights, the tokenizer and the settings, equal exactly when all of them are (wherever they lie)."""
+    saved = ("_name_or_path", "architectures", "dtype", "transformers_version")  # of the checkpoint, not of the function
+    config = {name: value for name, value in model.config.to_dict().items() if name not in saved}
+    rules = tokenizer_rules(tokenizer)
+    digest = hashlib.sha256(json.dumps([config, rules, settings], sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:24]
+
+
+def tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    """All that decides how a text is cut: settings, vocabulary and, of a fast tokenizer, every step, of a slow one its files."""
+    settings = {name: value for name, value in vars(tokenizer).items() if isinstance(value, bool | int | str)}
+    settings.pop("name_or_path", None)
+    if tokenizer.is_fast:
+        steps = json.loads(tokenizer.backend_tokenizer.to_str())
+        return [settings, steps | {"truncation": None, "padding": None}]  # which are left over from the last call
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(file).read_bytes() for file in tokenizer.save_vocabulary(folder)]
+    return [settings, tokenizer.get_vocab(), [hashlib.sha256(content).hexdigest() for content in files]]
 
 
 def write_shard(file: Path, values: np.ndarray) -> None:

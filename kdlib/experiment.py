@@ -25,7 +25,7 @@ from .errors import InputError
 from .evaluate import predict_logits
 from .files import home, progress, written_aside
 from .students import make_student
-from .teachers import finetune_teacher, load_teacher
+from .teachers import finetune_teacher, has_trained_head, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
@@ -121,6 +121,8 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
     else:
         names = ("text_column", "label_column", "language_column", "language")
         table = load_reviews(settings.data, transfer=settings.transfer, **{name: getattr(settings, name) for name in names})
+        if settings.transfer and "teacher_logits" in table["train"].column_names:
+            raise InputError(f"{settings.data} brings its teacher's outputs, {settings.transfer} has none: leave it out.")
         present = sorted(set(table["train"]["language"]))
         if missing := set(settings.languages or []) - set(present):
             raise InputError(f"{settings.data} has no rows in {', '.join(sorted(missing))}: it holds {', '.join(present)}.")
@@ -149,16 +151,22 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
     if training == "none" and settings.teacher == "packaged" and names != ["negative", "positive"]:
         training = "lora"  # the shipped adapter knows other labels
     if training == "none" or "teacher_logits" in parts[0]["train"].column_names:
-        return load_teacher(settings.teacher, label_names=names)
+        model, tokenizer = load_teacher(settings.teacher, label_names=names)
+        needed = settings.teacher != "packaged" and "teacher_logits" not in parts[0]["train"].column_names
+        if needed and not has_trained_head(model.config):
+            raise InputError(f"The teacher {settings.teacher} has no trained head: set teacher_training to lora or full.")
+        return model, tokenizer
+    set_seed(0)
+    model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter=None)
     texts = [[list(data[split]["text"]), list(data[split]["label"])] for data in parts for split in ("train", "validation")]
-    key = digest("teacher", settings.teacher, training, settings.max_length, texts)
+    key = digest("teacher", fingerprint(model, tokenizer), training, settings.max_length, texts)
 
     def build(folder: Path) -> None:
-        set_seed(0)
-        model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter=None)
         train, validation = ([data[split] for data in parts] for split in ("train", "validation"))
-        model = finetune_teacher(model, tokenizer, train, validation, method=str(training), disable_tqdm=True)
-        model.save_pretrained(folder)
+        tuned = finetune_teacher(
+            model, tokenizer, train, validation, method=str(training), max_length=settings.max_length, disable_tqdm=True
+        )
+        tuned.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
     return load_teacher(kept("teachers", key, build), label_names=names)

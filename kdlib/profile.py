@@ -45,6 +45,7 @@ def profile_model(
         raise InputError(f"There is nothing to time ({given}): give at least 1 of each.")
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
+    tokenizer("")  # forgets the truncation and padding of earlier calls, which would be saved with it
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -7,6 +7,7 @@ pooler on ``<s>``, trained from scratch, so that the checkpoint stays plain (``b
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,11 @@ def load_teacher(
     model, tokenizer = load_checkpoint(str(packaged_checkpoint()), label_names)
     if adapter is not None:
         folder = packaged("data", "teacher") if adapter == "shipped" else Path(adapter)
+        if not (folder / "labels.json").is_file():
+            raise InputError(f"{folder} holds no adapter: give a folder that finetune_teacher wrote, \"shipped\" or None.")
         trained_names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        if adapter != "shipped" and len(trained_names) != len(label_names):
+            raise InputError(f"The adapter {folder} is for the labels {', '.join(trained_names)}: give these as label_names.")
         if adapter != "shipped" or list(label_names) == trained_names:
             model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
     return model, tokenizer
@@ -62,24 +67,29 @@ def load_checkpoint(name: str, label_names: Sequence[str]) -> tuple[PreTrainedMo
         if not (Path(name) / "tokenizer_config.json").is_file() and Path(name).is_dir():
             raise InputError(f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
+        trained = has_trained_head(config)
+        if trained and config.num_labels != len(label_names):
+            raise InputError(
+                f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} "
+                f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
+            )
+        if not trained:
+            config.num_labels = len(label_names)
+            config.id2label = dict(enumerate(label_names))
+            config.label2id = {label: index for index, label in enumerate(label_names)}
+        return AutoModelForSequenceClassification.from_pretrained(name, config=config).eval(), tokenizer
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"No model could be loaded from {name!r}: give \"packaged\", a folder written by save_pretrained, or a hub id "
             f"that this machine can reach ({str(error).splitlines()[0]})."
         ) from error
-    trained = any("ForSequenceClassification" in kind for kind in config.architectures or [])
-    if trained and config.num_labels != len(label_names):
-        raise InputError(
-            f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} "
-            f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
-        )
-    if not trained:
-        config.num_labels = len(label_names)
-        config.id2label = dict(enumerate(label_names))
-        config.label2id = {label: index for index, label in enumerate(label_names)}
-    return AutoModelForSequenceClassification.from_pretrained(name, config=config).eval(), tokenizer
+
+
+def has_trained_head(config: Any) -> bool:
+    """Whether the checkpoint is a sequence classifier; the head of any other one is new, that is random."""
+    return any("ForSequenceClassification" in kind for kind in config.architectures or [])
 
 
 def finetune_teacher(
@@ -92,19 +102,23 @@ def finetune_teacher(
     frozen_layers: int = 0,
     adapter_folder: Path | None = None,
     seed: int = 0,
+    max_length: int = 128,
     **arguments: Any,
 ) -> PreTrainedModel:
     """Fine-tune on labelled reviews and return the best epoch's model by validation accuracy, as a plain checkpoint.
 
     ``method``: ``"lora"`` (rank 8 on every linear map, with pooler and head trained in full), ``"full"``, or ``"frozen"``
     (embeddings and the lowest ``frozen_layers`` layers stay). ``arguments`` go to ``TrainingArguments``. The adapter is
-    written to ``adapter_folder`` in 16 bits where it is given. LoRA: Hu et al. (2021), §4.
+    written to ``adapter_folder`` in 16 bits where it is given. LoRA: Hu et al. (2021), §4. Raises ``InputError`` for another
+    method, and for LoRA on an architecture whose layers it does not know (XLM, DistilBERT).
     """
     set_seed(seed)
     model: Any = teacher
     if method == "lora":
         head = [name for name in ("pooler", "classifier") if any(name in key for key, _ in teacher.named_modules())]
         linear = r".*encoder.*\.(query|key|value|dense)$"
+        if not any(re.fullmatch(linear, name) for name, _ in teacher.named_modules()):
+            raise InputError(f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
         config = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
         model = get_peft_model(teacher, config)
     elif method == "frozen":
@@ -115,16 +129,22 @@ def finetune_teacher(
         raise InputError(f"method is {method!r}: choose lora, full or frozen.")
     rows, held_out = (part if isinstance(part, Dataset) else concatenate_datasets(list(part)) for part in (train, validation))
     defaults: dict[str, Any] = {"learning_rate": 5e-4 if method == "lora" else 5e-5, "seed": seed}
-    train_classifier(model, tokenizer, rows, held_out, DistillationArguments(**(defaults | arguments)))
+    if "teacher_logits" in rows.column_names:  # a teacher learns from labels
+        rows = rows.remove_columns("teacher_logits")
+    train_classifier(model, tokenizer, rows, held_out, DistillationArguments(**(defaults | arguments)), max_length)
     if adapter_folder is not None:
         save_adapter(model, adapter_folder, [str(name) for name in (teacher.config.id2label or {}).values()])
     return (model.merge_and_unload() if method == "lora" else model).eval()
 
 
 def save_adapter(model: PeftModel, folder: Path, label_names: list[str]) -> None:
-    """Write the adapter (LoRA matrices, pooler, head) as 16-bit safetensors."""
+    """Write the adapter (LoRA matrices, pooler, head) as 16-bit safetensors, without the path that its base was loaded from."""
     with written_aside(folder) as aside:
         model.save_pretrained(str(aside), state_dict={key: value.half() for key, value in model.state_dict().items()})
+        settings = json.loads((aside / "adapter_config.json").read_text(encoding="utf-8"))
+        if Path(settings["base_model_name_or_path"] or "").is_dir():
+            settings["base_model_name_or_path"] = Path(settings["base_model_name_or_path"]).name
+        (aside / "adapter_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
         (aside / "labels.json").write_text(json.dumps(label_names), encoding="utf-8")
         (aside / "README.md").unlink(missing_ok=True)
 

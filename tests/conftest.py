@@ -41,7 +41,7 @@ def tiny_tokenizer(tiny_reviews: Any) -> Any:
     words = sorted({f"▁{word}" for text in texts for word in text.split()})[::2]
     pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁", -4.0)]
     pieces += [(c, -6.0 - i / 100) for i, c in enumerate(characters)] + [(w, -3.0 - i / 100) for i, w in enumerate(words)]
-    return unigram_tokenizer(pieces, bos=0, eos=2, pad=1, unk=3, positions=64)
+    return unigram_tokenizer(pieces, bos=0, eos=2, pad=1, unk=3, positions=128)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def tiny_teacher(tiny_tokenizer: Any, tiny_reviews: Any) -> Any:
     set_seed(0)
     config = BertConfig(
         vocab_size=len(tiny_tokenizer), hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64, pad_token_id=tiny_tokenizer.pad_token_id, initializer_range=0.4,
+        max_position_embeddings=128, pad_token_id=tiny_tokenizer.pad_token_id, initializer_range=0.2,
         id2label={0: "negative", 1: "positive"}, label2id={"negative": 0, "positive": 1},
     )  # fmt: skip
     teacher = BertForSequenceClassification(config).eval()

@@ -256,9 +256,7 @@ def test_three_classes_are_dealt_by_their_own_shares() -> None:
 
 @pytest.mark.parametrize("per_group", [2, 3, 7])
 def test_groups_stay_together(per_group: int) -> None:
-    labels = [random.Random(5).choice([-1, 0, 1]) for _ in range(1)] + [
-        number % 3 - 1 for number in range(299)
-    ]
+    labels = random.Random(5).choices([-1, 0, 1], k=300)
     splits = split_rows(make_rows(labels, per_group), {"test": 40, "validation": 20, "train": 40})
     homes = defaultdict(set)
     for name, rows in splits.items():
@@ -365,10 +363,10 @@ def test_the_split_is_the_seeds(tmp_path: Path) -> None:
 
 def test_the_split_does_not_depend_on_the_order_of_the_rows(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "own.csv")
-    before = load_reviews(path)["test"]["text"][:]
+    before = set(load_reviews(path)["test"]["text"])
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([header, *reversed(lines)]), encoding="utf-8")
-    assert load_reviews(path)["test"]["text"][:] == before
+    assert set(load_reviews(path)["test"]["text"]) == before
 
 
 @pytest.mark.parametrize("count", range(16, 24))

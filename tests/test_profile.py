@@ -93,6 +93,13 @@ def test_bytes_are_those_of_the_saved_files(tmp_path: Path) -> None:
     assert 4 * figures["parameters"] < figures["weight_bytes"] == weights < figures["bytes"]
 
 
+def test_bytes_do_not_depend_on_what_the_tokenizer_did_before() -> None:
+    model, tokenizer = bert(), make_tokenizer()
+    fresh = profile_model(model, tokenizer, TEXTS, repeats=1)["bytes"]
+    tokenizer(TEXTS, padding=True, truncation=True, max_length=7)  # tokenizer.json would name both
+    assert profile_model(model, tokenizer, TEXTS, repeats=1)["bytes"] == fresh
+
+
 def test_half_precision_halves_the_weights() -> None:
     full, half = (profile_model(m, make_tokenizer(), TEXTS, repeats=1) for m in (bert(), bert().bfloat16()))
     assert full["weight_bytes"] - half["weight_bytes"] == pytest.approx(2 * full["parameters"], rel=0.05)
