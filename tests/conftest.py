@@ -1,5 +1,7 @@
 """What holds for every test: no network, no bars, no window, the same examples in every run; and tiny models to share."""
 
+import copy
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -18,9 +20,14 @@ os.environ["MPLBACKEND"] = "Agg"
 settings.register_profile("kdlib", deadline=None, derandomize=True)
 settings.load_profile("kdlib")
 
-SUBJECTS = "the film|this old book|la chambre de cet hôtel|咖啡|the battery of my second phone|le service".split("|")
-VERDICTS = {0: "awful and dull|bad|mauvais|很差".split("|"), 1: "great fun|good|excellent|很好".split("|")}
+SUBJECTS = ["the film", "this old book", "la chambre de cet hôtel", "咖啡", "the battery of my second phone", "le service"]
+VERDICTS = {0: ["awful and dull", "bad", "mauvais", "很差"], 1: ["great fun", "good", "excellent", "很好"]}
 ENDINGS = ["", " , really", " in every way that I can think of"]
+
+
+def pytest_collection_finish() -> None:
+    """Let ``gc.collect``, which accelerate calls at every training, pass over all that was imported: half of the time."""
+    gc.freeze()
 
 
 @pytest.fixture
@@ -32,7 +39,25 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def tiny_tokenizer(tiny_reviews: Any) -> Any:
+def tiny_tokenizer(made_once: tuple[Any, Any]) -> Any:
+    """A Unigram tokenizer as the packaged teacher's, for ``tiny_reviews``; a copy of this test's own."""
+    return copy.deepcopy(made_once[0])
+
+
+@pytest.fixture
+def tiny_teacher(made_once: tuple[Any, Any]) -> Any:
+    """A BERT classifier of four layers with random weights, of which both classes occur; a copy of this test's own."""
+    return copy.deepcopy(made_once[1])
+
+
+@pytest.fixture(scope="session")
+def made_once(tiny_reviews: Any) -> tuple[Any, Any]:
+    """``tiny_tokenizer`` and ``tiny_teacher``."""
+    tokenizer = make_tokenizer(tiny_reviews)
+    return tokenizer, make_teacher(tokenizer, tiny_reviews)
+
+
+def make_tokenizer(tiny_reviews: Any) -> Any:
     """A Unigram tokenizer as the packaged teacher's, of the characters and some of the words of ``tiny_reviews``."""
     from kdlib.packaged import unigram_tokenizer
 
@@ -44,9 +69,8 @@ def tiny_tokenizer(tiny_reviews: Any) -> Any:
     return unigram_tokenizer(pieces, bos=0, eos=2, pad=1, unk=3, positions=128)
 
 
-@pytest.fixture
-def tiny_teacher(tiny_tokenizer: Any, tiny_reviews: Any) -> Any:
-    """A BERT classifier of four layers with random weights; its logits spread about 0, so that both classes occur."""
+def make_teacher(tiny_tokenizer: Any, tiny_reviews: Any) -> Any:
+    """A BERT classifier whose logits spread about 0, so that both classes occur."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, set_seed
 
@@ -60,7 +84,7 @@ def tiny_teacher(tiny_tokenizer: Any, tiny_reviews: Any) -> Any:
     texts = [text for part in tiny_reviews.values() for text in part["text"]]
     with torch.no_grad():
         logits = teacher(**tiny_tokenizer(texts, padding=True, return_tensors="pt")).logits
-        scale = 2 / logits.std(0)
+        scale = 1 / logits.std(0)
         teacher.classifier.weight.mul_(scale[:, None])
         teacher.classifier.bias.sub_(scale * logits.mean(0))
     return teacher
@@ -83,7 +107,7 @@ def make_xlm_tokenizer() -> Callable[..., Any]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_reviews() -> Any:
     """Reviews of two to about fifteen words with the kit's columns: 32 train, 16 validation, 16 test, 32 transfer without label."""
     from datasets import ClassLabel, Dataset, DatasetDict, Features, Value

@@ -146,7 +146,7 @@ def test_each_row_has_the_teachers_logits_for_its_text_alone(
     rows = {"as it is": rows, "reversed": rows.select(range(len(rows))[::-1]), "shuffled": rows.shuffle(seed=1)}[order]
     got = add_teacher_outputs(rows, tiny_teacher, tiny_tokenizer, max_length=max_length, batch_size=5)
     assert list(got["text"]) == list(rows["text"])
-    np.testing.assert_allclose(teacher_logits(got), [expected[text] for text in rows["text"]], atol=1e-4)
+    np.testing.assert_allclose(teacher_logits(got), [expected[text] for text in rows["text"]], atol=1e-5)
 
 
 def test_every_split_gets_its_column_and_nothing_else_changes(
@@ -155,7 +155,7 @@ def test_every_split_gets_its_column_and_nothing_else_changes(
     got = add_teacher_outputs(tiny_reviews, tiny_teacher, tiny_tokenizer)
     assert isinstance(got, DatasetDict) and list(got) == list(tiny_reviews)
     for name, part in got.items():
-        np.testing.assert_allclose(teacher_logits(part), one_by_one(tiny_teacher, tiny_tokenizer, part["text"]), atol=1e-4)
+        np.testing.assert_allclose(teacher_logits(part), one_by_one(tiny_teacher, tiny_tokenizer, part["text"]), atol=1e-5)
         rest = part.remove_columns("teacher_logits")
         assert rest.features == tiny_reviews[name].features and rest.to_dict() == tiny_reviews[name].to_dict()
 
@@ -166,7 +166,7 @@ def test_an_older_column_is_replaced_and_no_rows_are_fine(
     rows = tiny_reviews["test"]
     old = rows.add_column("teacher_logits", [[9.0, 9.0]] * len(rows))
     got = add_teacher_outputs(old, tiny_teacher, tiny_tokenizer)
-    np.testing.assert_allclose(teacher_logits(got), one_by_one(tiny_teacher, tiny_tokenizer, rows["text"]), atol=1e-4)
+    np.testing.assert_allclose(teacher_logits(got), one_by_one(tiny_teacher, tiny_tokenizer, rows["text"]), atol=1e-5)
     empty = add_teacher_outputs(rows.select([]), tiny_teacher, tiny_tokenizer)
     assert len(empty) == 0 and "teacher_logits" in empty.column_names
     assert concatenate_datasets([got, empty])["teacher_logits"][:] == got["teacher_logits"][:]
@@ -254,7 +254,7 @@ def test_whatever_changes_the_outputs_misses_the_cache(
     after = teacher_logits(add_teacher_outputs(changed, teacher, tokenizer, max_length=max_length))
     expected = one_by_one(teacher, tokenizer, changed["text"], max_length)
     assert min(np.abs(expected - values).max() for values in before) > 1e-3  # else nothing was tested
-    np.testing.assert_allclose(after, expected, atol=1e-4)
+    np.testing.assert_allclose(after, expected, atol=1e-5)
 
 
 def test_the_key_knows_slow_tokenizers(tmp_path: Path, tiny_teacher: Any, make_xlm_tokenizer: Callable[..., Any]) -> None:
@@ -294,7 +294,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     got = add_teacher_outputs(rows, tiny_teacher, tiny_tokenizer)
     texts = list(rows["text"])
     assert seen == [texts[:6], texts[6:12], texts[6:12], texts[12:]]
-    np.testing.assert_allclose(teacher_logits(got), one_by_one(tiny_teacher, tiny_tokenizer, texts), atol=1e-4)
+    np.testing.assert_allclose(teacher_logits(got), one_by_one(tiny_teacher, tiny_tokenizer, texts), atol=1e-5)
     assert all(path.suffix == ".safetensors" for path in isolated_home.rglob("*") if path.is_file())
 
 
@@ -329,7 +329,7 @@ def test_no_single_wrong_byte_in_a_shard_goes_unnoticed(tmp_path: Path) -> None:
     content = file.read_bytes()
     np.testing.assert_array_equal(read_shard(file, 2), values)
     for place in range(len(content)):
-        for mask in (1, 2, 32, 255):
+        for mask in (1, 32):
             file.write_bytes(content[:place] + bytes([content[place] ^ mask]) + content[place + 1 :])
             read = read_shard(file, 2)
             assert read is None or (read.dtype == values.dtype and np.array_equal(read, values)), (place, mask)
@@ -384,7 +384,7 @@ def test_the_ends_of_the_ranges_are_allowed(name: str, value: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("temperature", "alpha", "objective"), [(2.0, 0.7, "kl"), (5.0, 0.4, "ce"), (3.0, 0.2, "mse"), (0.5, 1.0, "kl"), (4.0, 0.0, "kl")]
+    ("temperature", "alpha", "objective"), [(2.0, 0.7, "kl"), (5.0, 0.4, "ce"), (3.0, 0.2, "mse"), (4.0, 0.0, "kl")]
 )
 def test_the_first_step_has_the_loss_of_the_formula(
     temperature: float, alpha: float, objective: Any, tmp_path: Path, mixed: Dataset, tiny_teacher: Any, tiny_tokenizer: Any
@@ -491,6 +491,19 @@ def test_other_outputs_give_another_loss(tmp_path: Path, mixed: Dataset, tiny_te
 
 
 
+def test_an_overfitted_student_says_what_the_teacher_says(
+    tmp_path: Path, mixed: Dataset, tiny_reviews: DatasetDict, tiny_teacher: Any, tiny_tokenizer: Any
+) -> None:
+    rows, student = mixed.shuffle(seed=3).select(range(24)), make_small(tiny_teacher)
+    said = one_by_one(tiny_teacher, tiny_tokenizer, rows["text"]).argmax(-1)  # not from the column
+    assert 6 <= said.sum() <= 18
+    before = predict_logits(student, tiny_tokenizer, rows["text"]).argmax(-1)
+    changes: dict[str, Any] = {"optim": "adamw_torch", "learning_rate": 1e-2, "train_sampling_strategy": "group_by_length"}
+    train(student, tiny_tokenizer, rows, arguments(tmp_path, alpha=1.0, num_train_epochs=25, per_device_train_batch_size=8, **changes))
+    after = predict_logits(student, tiny_tokenizer, rows["text"]).argmax(-1)
+    assert (before == said).mean() < 0.9 and (after == said).all()
+
+
 # --- whole trainings --------------------------------------------------------------------------------------
 
 
@@ -515,15 +528,14 @@ def test_a_model_may_come_from_a_function(tmp_path: Path, mixed: Dataset, tiny_t
     assert len(trainer.get_train_dataloader()) == 4
 
 
-@pytest.mark.parametrize("with_teacher", [True, False])
-@pytest.mark.parametrize(("patience", "epochs"), [(1, 2), (2, 3), (0, 5)])
+@pytest.mark.parametrize(("patience", "epochs", "with_teacher"), [(1, 2, True), (1, 2, False), (2, 3, True), (0, 4, True)])
 def test_early_stopping_stops(
     patience: int, epochs: int, with_teacher: bool, tmp_path: Path, labelled: Dataset, tiny_teacher: Any, tiny_tokenizer: Any
 ) -> None:
     rows = labelled.select(range(8))
     rows = rows if with_teacher else rows.remove_columns("teacher_logits")
     changes: dict[str, Any] = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
-    args = arguments(tmp_path, learning_rate=0.0, num_train_epochs=5, early_stopping_patience=patience, **changes)
+    args = arguments(tmp_path, learning_rate=0.0, num_train_epochs=4, early_stopping_patience=patience, **changes)
     history = train_classifier(make_small(tiny_teacher), tiny_tokenizer, rows, rows, args)
     assert sum("eval_accuracy" in entry for entry in history) == epochs
 
@@ -555,6 +567,7 @@ def test_the_default_arguments_serve_both_trainers_and_one_seed_gives_one_studen
         assert any("eval_accuracy" in entry for entry in history)
         return student
 
-    for rows in (labelled, labelled.remove_columns("teacher_logits")):
-        first, second, other = (trained(seed, rows) for seed in (5, 5, 6))
-        assert distance(first, second) == 0 < 1e-5 < distance(first, other)
+    first, second, other = (trained(seed, labelled) for seed in (5, 5, 6))
+    assert distance(first, second) == 0 and distance(first, other) > 1e-5
+    plain, again = (trained(5, labelled.remove_columns("teacher_logits")) for _ in range(2))
+    assert distance(plain, again) == 0 and distance(plain, first) > 1e-5

@@ -12,6 +12,7 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets
 from scipy.special import softmax
 
+from kdlib import data as data_module
 from kdlib import experiment, teachers
 from kdlib.distill import train_classifier
 from kdlib.errors import InputError
@@ -31,7 +32,7 @@ from kdlib.experiment import (
 )
 
 SHORT: dict[str, Any] = {
-    "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none", "seeds": [0], "layers": [1, 3], "learning_rate": 5e-3,
+    "epochs": 3, "labels_only_epochs": 3, "teacher_training": "none", "seeds": [0], "layers": [1, 3], "learning_rate": 5e-3,
     "labels_only_learning_rate": 5e-3, "max_length": 64,
 }  # fmt: skip
 
@@ -66,6 +67,15 @@ def test_a_profile_fills_in_what_is_not_given(profile: str) -> None:
 
 
 
+def test_the_training_arguments_follow_the_kind_and_the_seed() -> None:
+    settings = Settings(epochs=6, learning_rate=1e-3, labels_only_epochs=5, labels_only_learning_rate=2e-3, temperature=3.0, alpha=0.25)
+    for kind, epochs, rate in (("labels_only", 5, 2e-3), ("distilled", 6, 1e-3), ("labels_then_distilled", 3, 1e-3)):
+        args = settings.arguments(kind, seed=9)
+        assert (args.num_train_epochs, args.learning_rate, args.seed) == (epochs, rate, 9)
+        assert (args.temperature, args.alpha, args.objective) == (3.0, 0.25, "kl")
+    assert Settings(epochs=1).arguments("labels_then_distilled", 0).num_train_epochs == 1  # half of it, but not none
+
+
 # --- what is kept -----------------------------------------------------------------------------------------
 
 
@@ -92,6 +102,12 @@ def test_kept_builds_once_and_leaves_nothing_half_done(failure: type[BaseExcepti
 
 
 # --- data -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def few_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transfer set in proportion to tiny tables: the sampling of 8,000 spans would try for long."""
+    monkeypatch.setattr(data_module, "TRANSFER_SIZE", 60)
 
 
 def write_table(path: Path, reviews: DatasetDict, extra: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Path:
@@ -198,8 +214,10 @@ def test_a_teacher_is_fine_tuned_once_on_all_languages(
 
 
 def test_a_checkpoint_that_changed_is_fine_tuned_anew(
-    isolated_home: Path, checkpoint: str, trainings: list[Any], tiny_teacher: Any, tiny_reviews: DatasetDict
+    isolated_home: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch, tiny_teacher: Any, tiny_reviews: DatasetDict
 ) -> None:
+    trainings: list[Any] = []
+    monkeypatch.setattr(teachers, "train_classifier", lambda *given: trainings.append(given))
     settings = Settings(**(SHORT | {"teacher": checkpoint, "teacher_training": "full"}))
     prepare_teacher(settings, {"en": tiny_reviews})
     with torch.no_grad():
@@ -267,7 +285,7 @@ def test_every_split_but_validation_is_labelled(taught: DatasetDict, tiny_teache
         assert ("teacher_logits" in part.column_names) == (name != "validation")
         if name != "validation":
             expected = predict_logits(tiny_teacher, tiny_tokenizer, part["text"], batch_size=1)
-            np.testing.assert_allclose(np.array(part["teacher_logits"]), expected, atol=1e-4)
+            np.testing.assert_allclose(np.array(part["teacher_logits"]), expected, atol=1e-5)
 
 
 def test_the_teachers_texts_are_cut_as_the_settings_say(
@@ -275,9 +293,42 @@ def test_the_teachers_texts_are_cut_as_the_settings_say(
 ) -> None:
     data = label_with_teacher(tiny_reviews, (tiny_teacher, tiny_tokenizer), Settings(**(SHORT | {"max_length": 8})))
     expected = predict_logits(tiny_teacher, tiny_tokenizer, data["test"]["text"], max_length=8)
-    np.testing.assert_allclose(np.array(data["test"]["teacher_logits"]), expected, atol=1e-4)
+    np.testing.assert_allclose(np.array(data["test"]["teacher_logits"]), expected, atol=1e-5)
 
 
+
+
+def test_the_three_kinds_train_on_what_their_names_say(
+    taught: DatasetDict, trainings: list[Any], tiny_teacher: Any, tiny_tokenizer: Any
+) -> None:
+    settings, teacher = Settings(**SHORT), (tiny_teacher, tiny_tokenizer)
+    outcomes = {kind: train_student(kind, taught, *teacher, settings, 0) for kind in KINDS}
+    assert len(trainings) == 3  # labels_then_distilled takes up the labels-only student that is there
+    (start, labels, _, _), (same_start, both, args, length), (second_start, both_again, _, _) = trainings
+    assert list(labels["text"]) == list(taught["train"]["text"]) and "teacher_logits" not in labels.column_names
+    for rows in (both, both_again):
+        assert list(rows["text"]) == [*taught["train"]["text"], *taught["transfer"]["text"]]
+        assert rows["teacher_logits"][:] == taught["train"]["teacher_logits"][:] + taught["transfer"]["teacher_logits"][:]
+        assert rows["label"][:] == [*taught["train"]["label"], *[-1] * len(taught["transfer"])]
+    assert (args.temperature, args.alpha, args.seed, length) == (settings.temperature, settings.alpha, 0, 64)
+
+    assert all(torch.equal(start[name], same_start[name]) for name in start)
+    copied = {"bert.encoder.layer.0.": "bert.encoder.layer.1.", "bert.encoder.layer.1.": "bert.encoder.layer.3."}
+    for name, value in start.items():
+        if "word_embeddings" not in name:
+            source = next((name.replace(own, of) for own, of in copied.items() if own in name), name)
+            assert torch.equal(value, tiny_teacher.state_dict()[source]), name
+    labels_only, _ = load_student(outcomes["labels_only"])
+    assert all(torch.equal(value, labels_only.state_dict()[name]) for name, value in second_start.items())
+    assert not all(torch.equal(value, start[name]) for name, value in second_start.items())
+
+    logits = [outcome.logits["test"] for outcome in outcomes.values()]
+    assert min(np.abs(a - b).max() for i, a in enumerate(logits) for b in logits[:i]) > 1e-4
+    for outcome in outcomes.values():
+        assert outcome.logits.keys() == {"test"} and outcome.logits["test"].shape == (16, 2)
+        expected = predict_logits(*load_student(outcome), taught["test"]["text"], batch_size=1)
+        np.testing.assert_allclose(outcome.logits["test"], expected, rtol=1e-5, atol=1e-5)
+        assert any("eval_accuracy" in entry for entry in outcome.history)
 
 
 def test_a_finished_student_is_only_read_again(

@@ -157,6 +157,7 @@ def test_quantised_weights_are_close_to_the_true_ones(tiny: tuple[Path, dict[str
 def test_the_tiny_tokenizer_follows_the_pieces(tiny: tuple[Path, dict[str, np.ndarray]]) -> None:
     _, tokenizer, _ = read_packaged(tiny[0])
     assert tokenizer.tokenize("Good  livre\n très") == ["▁Good", "▁livre", "▁très"]
+    assert tokenizer.tokenize("Ｇｏｏｄ　tre\u0300s") == ["▁Good", "▁très"]
     assert tokenizer.convert_tokens_to_ids(["<s>", "<pad>", "</s>", "<unk>", "书"]) == [0, 1, 2, 3, 7]
     specials = (tokenizer.cls_token, tokenizer.pad_token, tokenizer.sep_token, tokenizer.unk_token)
     assert specials == ("<s>", "<pad>", "</s>", "<unk>")

@@ -37,9 +37,13 @@ from kdlib.evaluate import predict_logits
 from kdlib.files import packaged
 from kdlib.teachers import finetune_teacher, load_teacher
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")  # peft asks transformers under an old name
+
 NAMES = ["bad", "mixed", "good"]
 TEXTS = ["the film : good", "goo goo", "le service : mauvais , really", "a"]
-QUICK: dict[str, Any] = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-2, "disable_tqdm": True, "use_cpu": True}
+BEST: dict[str, Any] = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-2, "disable_tqdm": True, "use_cpu": True}
+QUICK = BEST | {"warmup_steps": 0, "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}  # the last step's weights
+ONE_STEP = QUICK | {"num_train_epochs": 1}
 
 # --- checkpoints ------------------------------------------------------------------------------------------
 
@@ -195,6 +199,35 @@ def test_frozen_layers_stay_bit_for_bit(layers: int, tiny_teacher: Any, tiny_tok
 
 
 
+def test_full_fine_tuning_moves_every_weight_and_learns_the_labels(
+    tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict
+) -> None:
+    labels = tiny_reviews["train"]["label"][:]
+    rows = tiny_reviews["train"].select([labels.index(0), labels.index(1)] * 8)  # two texts, that even a tiny model tells apart
+    before, texts = weights_of(tiny_teacher), list(rows["text"])[:2]
+    teacher = finetune_teacher(tiny_teacher, tiny_tokenizer, rows, rows, method="full", **(QUICK | {"num_train_epochs": 10}))
+    assert isinstance(teacher, PreTrainedModel) and changed(before, teacher) == set(before)
+    assert list(predict_logits(teacher, tiny_tokenizer, texts).argmax(-1)) == [0, 1]
+
+
+def test_lora_returns_the_best_epoch(
+    tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies: list[float] = []
+
+    def watched(*given: Any) -> Any:
+        history = train_classifier(*given)
+        accuracies.extend(entry["eval_accuracy"] for entry in history if "eval_accuracy" in entry)
+        return history
+
+    monkeypatch.setattr(teachers, "train_classifier", watched)
+    against = tiny_reviews["train"].map(lambda row: {"label": 1 - row["label"]})  # so that learning makes the accuracy fall
+    arguments = BEST | {"num_train_epochs": 6, "learning_rate": 3e-2}
+    teacher = finetune_teacher(tiny_teacher, tiny_tokenizer, tiny_reviews["train"], against, method="lora", **arguments)
+    said = predict_logits(teacher, tiny_tokenizer, against["text"]).argmax(-1)
+    assert (said == np.array(against["label"])).mean() == pytest.approx(max(accuracies)) and max(accuracies) > accuracies[-1]
+
+
 def test_an_unknown_method_is_refused_before_training(
     tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +264,16 @@ def test_several_languages_are_trained_on_together_and_by_their_labels(
 
 
 
+def test_one_seed_gives_one_teacher(tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict) -> None:
+    parts = tiny_reviews["train"].select(range(8)), tiny_reviews["validation"]
+    runs = [
+        predict_logits(finetune_teacher(copy.deepcopy(tiny_teacher), tiny_tokenizer, *parts, seed=seed, **ONE_STEP), tiny_tokenizer, TEXTS)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert np.abs(runs[0] - runs[2]).max() > 1e-4
+
+
 # --- the adapter ------------------------------------------------------------------------------------------
 
 
@@ -262,6 +305,26 @@ def test_a_saved_adapter_gives_the_returned_model_back(
 
 
 
+def test_the_packaged_teacher_takes_the_shipped_adapter_only_for_its_labels(
+    tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = save(tiny_teacher.base_model, tiny_tokenizer, tmp_path / "encoder")
+    shipped = tmp_path / "shipped"
+    parts = tiny_reviews["train"].select(range(8)), tiny_reviews["validation"]
+    trained = finetune_teacher(load_teacher(base)[0], tiny_tokenizer, *parts, adapter_folder=shipped, **QUICK)
+    monkeypatch.setattr(teachers, "packaged_checkpoint", lambda: base)
+    monkeypatch.setattr(teachers, "packaged", lambda *names: shipped)
+    encoder, adapted = weights_of(tiny_teacher.base_model), weights_of(trained.base_model)
+    key = "encoder.layer.0.output.dense.weight"
+    assert not torch.equal(encoder[key], adapted[key])
+    for arguments, weights in (
+        ({}, adapted), ({"label_names": NAMES}, encoder), ({"label_names": LABEL_NAMES[::-1]}, encoder), ({"adapter": None}, encoder),
+    ):  # fmt: skip
+        teacher, _ = load_teacher(**arguments)  # type: ignore[arg-type]
+        torch.testing.assert_close(teacher.base_model.state_dict()[key], weights[key], atol=1e-3, rtol=1e-3)
+        assert list(teacher.config.id2label.values()) == arguments.get("label_names", LABEL_NAMES)
+
+
 @pytest.mark.parametrize("names", [None, NAMES])
 def test_an_adapter_that_does_not_fit_is_refused(
     names: list[str] | None, tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -271,7 +334,7 @@ def test_an_adapter_that_does_not_fit_is_refused(
     if names:
         rows = tiny_reviews["train"].select(range(8)).cast_column("label", ClassLabel(names=NAMES))
         model, _ = load_teacher(base, label_names=NAMES)
-        finetune_teacher(model, tiny_tokenizer, rows, rows, adapter_folder=folder, **(QUICK | {"num_train_epochs": 1}))
+        finetune_teacher(model, tiny_tokenizer, rows, rows, adapter_folder=folder, **ONE_STEP)
     monkeypatch.setattr(teachers, "packaged_checkpoint", lambda: base)
     with pytest.raises(InputError) as error:
         load_teacher("packaged", adapter=folder)
