@@ -58,10 +58,14 @@ def load_reviews(
                 raise InputError(f"{problem}: give at least {MIN_ROWS_PER_CLASS} of each class.")
         splits = split_rows(rows, {"test": labelled // 5, "validation": labelled // 10, "train": labelled}, len(names))
     extra: list[Any] = []
+    judged = "teacher_logits" in splits["train"][0]  # the table brings its teacher's outputs
     if transfer is not None:
         splits["transfer"] = []
-        extra = read_table(transfer, labelled=False, language=splits["train"][0]["language"]).to_list()
-    elif len(splits["transfer"]) < len(splits["train"]) and "teacher_logits" not in splits["train"][0]:
+        language = splits["train"][0]["language"]
+        extra = read_table(transfer, labelled=False, language=language, label_names=names if judged else None).to_list()
+        if judged and "teacher_logits" not in extra[0]:
+            raise InputError(f"{transfer} lacks the teacher's probabilities that {source} brings: add their columns, or leave it out.")
+    elif len(splits["transfer"]) < len(splits["train"]) and not judged:
         extra = sample_spans(splits["train"], TRANSFER_SIZE - len(splits["transfer"]), seed)
     held_out = {normalise(row["text"]) for name in ("validation", "test") for row in splits[name]}
     splits["transfer"] += [row for row in extra if normalise(row["text"]) not in held_out]

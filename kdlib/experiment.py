@@ -9,77 +9,93 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
+from .corpora import LABEL_NAMES
 from .data import SPLIT_SIZES, load_diagnostics, load_reviews
 from .distill import DistillationArguments, add_teacher_outputs, fingerprint, train_classifier
 from .errors import InputError
 from .evaluate import predict_logits
 from .files import home, progress, written_aside
 from .students import make_student
-from .teachers import finetune_teacher, has_trained_head, load_teacher
+from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
     "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "none"},
     "full": {"seeds": [0, 1, 2], "transfer_size": 8000, "epochs": 5, "labels_only_epochs": 16, "teacher_training": "full"},
 }
+LAYERS: Any = {"zh": [0], "fr": [0]}  # chosen on validation; 2 elsewhere
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
 Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Layers = Count | list[int]
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of ``Settings`` with the sentence that the notebook and ``kdlib report --help`` show."""
+    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that a report depends on; the names are those of the papermill parameters.
 
-    Raises ``InputError`` for an unknown profile or values outside their range.
+    Raises ``InputError`` for a value of another type or outside its range.
     """
 
-    profile: str = field(default="quick", metadata={"help": "quick, full (fine-tunes the teacher, three seeds) or slice (a trial)."})
-    data: str | None = field(default=None, metadata={"help": "Your table: CSV, TSV, JSONL, Parquet, folder, hub id. None: the kit's corpora."})
-    transfer: str | None = field(default=None, metadata={"help": "A file of your own unlabelled text for the transfer set."})
-    text_column: str | None = field(default=None, metadata={"help": "Column of the text; None: guessed by name."})
-    label_column: str | None = field(default=None, metadata={"help": "Column of the label; None: guessed by name."})
-    language_column: str | None = field(default=None, metadata={"help": "Column of the language; None: guessed by name."})
-    language: str | None = field(default=None, metadata={"help": "The one language of your table, such as en."})
-    languages: list[str] | None = field(default=None, metadata={"help": "Languages to make students for. None: all in the data."})
-    teacher: str = field(default="packaged", metadata={"help": "packaged, a checkpoint folder or a hub id."})
-    teacher_training: str | None = field(default=None, metadata={"help": "none, lora or full, on the training rows. None: the profile's."})
-    layers: Any = field(default=None, metadata={"help": "How many layers, which (a list from 0), or a dict by language. None: [0] for zh, fr; else 2."})
-    vocabulary: Literal["trim", "full"] = field(default="trim", metadata={"help": "trim (to the pieces that the language uses) or full."})
-    embedding_size: int | None = field(default=None, metadata={"help": "Width of factorised embeddings; None: the teacher's width."})
-    temperature: float = field(default=2.0, metadata={"help": "T > 0 that softens teacher and student."})
-    alpha: float = field(default=0.7, metadata={"help": "Weight of the soft term, 0 to 1."})
-    objective: Literal["kl", "ce", "mse"] = field(default="kl", metadata={"help": "Soft term: kl, ce or mse."})
-    epochs: float | None = field(default=None, metadata={"help": "Epochs of distillation. None: the profile's."})
-    learning_rate: float = field(default=3e-4, metadata={"help": "Peak learning rate of distillation."})
-    labels_only_epochs: float | None = field(default=None, metadata={"help": "Most epochs of the labels-only student. None: the profile's."})
-    labels_only_learning_rate: float = field(default=3e-4, metadata={"help": "Peak learning rate of the labels-only student."})
-    seeds: list[int] | None = field(default=None, metadata={"help": "One student of each kind for every seed. None: the profile's."})
-    transfer_size: int | None = field(default=None, metadata={"help": "Most texts of the transfer set. None: the profile's."})
-    rows: int | None = field(default=None, metadata={"help": "Most rows of any other split, for a trial. None: the profile's."})
-    max_length: int = field(default=128, metadata={"help": "Tokens after which a text is cut."})
+    profile: Literal["slice", "quick", "full"] = option("quick", "quick, full (fine-tunes the teacher, three seeds) or slice (a trial).")
+    data: str | None = option(None, "Your table: CSV, TSV, JSONL, Parquet, folder, hub id. None: the kit's corpora.")
+    transfer: str | None = option(None, "A file of your own unlabelled text for the transfer set.")
+    text_column: str | None = option(None, "Column of the text; None: guessed by name.")
+    label_column: str | None = option(None, "Column of the label; None: guessed by name.")
+    language_column: str | None = option(None, "Column of the language; None: guessed by name.")
+    language: str | None = option(None, "The one language of your table, such as en.")
+    languages: Annotated[list[str], Field(min_length=1)] | None = option(None, "Languages to make students for. None: all in the data.")
+    teacher: str = option("packaged", "packaged, a checkpoint folder or a hub id.")
+    teacher_training: Literal["none", "continue", "lora", "full"] | None = option(
+        None, "none, continue (the shipped adapter, on languages new to it), lora or full. None: the profile's."
+    )
+    layers: Layers | dict[str, Layers] | None = option(None, "How many layers, which (a list from 0), or a dict by language. None: the kit's.")
+    vocabulary: Literal["trim", "full"] = option("trim", "trim (to the pieces that the language uses) or full.")
+    embedding_size: Count | None = option(None, "Width of factorised embeddings; None: the teacher's width.")
+    temperature: float = option(2.0, "T > 0 that softens teacher and student.")
+    alpha: float = option(0.7, "Weight of the soft term, 0 to 1.")
+    objective: Literal["kl", "ce", "mse"] = option("kl", "Soft term: kl, ce or mse.")
+    epochs: Positive | None = option(None, "Epochs of distillation. None: the profile's.")
+    learning_rate: Positive = option(3e-4, "Peak learning rate of distillation.")
+    labels_only_epochs: Positive | None = option(None, "Most epochs of the labels-only student. None: the profile's.")
+    labels_only_learning_rate: Positive = option(3e-4, "Peak learning rate of the labels-only student.")
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = option(
+        None, "One student of each kind for every seed. None: the profile's."
+    )
+    transfer_size: Count | None = option(None, "Most texts of the transfer set. None: the profile's.")
+    rows: Count | None = option(None, "Most rows of any other split, for a trial. None: the profile's.")
+    max_length: Annotated[int, Field(ge=8, le=512)] = option(128, "Tokens after which a text is cut.")
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
-            raise InputError(f"There is no profile {self.profile!r}: choose one of {', '.join(PROFILES)}.")
-        for name, value in {"layers": {"zh": [0], "fr": [0]}, **PROFILES[self.profile]}.items():
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            try:
+                TypeAdapter(hint).validate_python(value, strict=True)
+            except ValidationError as error:
+                wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
+                raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
+        for name, value in {"layers": LAYERS, **PROFILES[self.profile]}.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        if self.teacher_training not in ("none", "lora", "full"):
-            raise InputError(f"teacher_training is {self.teacher_training!r}: choose none, lora or full.")
-        if not self.seeds:
-            raise InputError("seeds is empty: give at least one whole number, such as [0].")
-        if not 8 <= self.max_length <= 512:
-            raise InputError(f"max_length is {self.max_length}: choose a number of tokens from 8 to 512.")
         self.arguments("distilled", 0)
 
     def arguments(self, kind: str, seed: int) -> DistillationArguments:
@@ -121,8 +137,6 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
     else:
         names = ("text_column", "label_column", "language_column", "language")
         table = load_reviews(settings.data, transfer=settings.transfer, **{name: getattr(settings, name) for name in names})
-        if settings.transfer and "teacher_logits" in table["train"].column_names:
-            raise InputError(f"{settings.data} brings its teacher's outputs, {settings.transfer} has none: leave it out.")
         present = sorted(set(table["train"]["language"]))
         if missing := set(settings.languages or []) - set(present):
             raise InputError(f"{settings.data} has no rows in {', '.join(sorted(missing))}: it holds {', '.join(present)}.")
@@ -144,28 +158,33 @@ def head(dataset: Dataset, rows: int | None) -> Dataset:
 
 
 def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Classifier:
-    """The teacher, fine-tuned on the training rows of all languages together where the settings ask for it."""
-    parts = list(datasets.values())
-    names = parts[0]["train"].features["label"].names
-    training = settings.teacher_training
-    if training == "none" and settings.teacher == "packaged" and names != ["negative", "positive"]:
-        training = "lora"  # the shipped adapter knows other labels
-    if training == "none" or "teacher_logits" in parts[0]["train"].column_names:
+    """The teacher, fine-tuned where the settings ask for it: on the training rows of all languages together, or
+    (``continue``) from the shipped adapter on, for one short epoch, on those of the languages that it has not seen."""
+    names = next(iter(datasets.values()))["train"].features["label"].names
+    training, packaged, shipped = settings.teacher_training, settings.teacher == "packaged", names == LABEL_NAMES
+    taught = datasets
+    if training == "continue":
+        taught = {language: data for language, data in datasets.items() if language not in ADAPTER_LANGUAGES}
+        training = "continue" if packaged and shipped and taught else "none"
+    if training == "none" and packaged and not shipped:
+        training, taught = "lora", datasets  # the shipped adapter knows other labels
+    given = "teacher_logits" in next(iter(datasets.values()))["train"].column_names
+    if training == "none" or given:
         model, tokenizer = load_teacher(settings.teacher, label_names=names)
-        needed = settings.teacher != "packaged" and "teacher_logits" not in parts[0]["train"].column_names
-        if needed and not has_trained_head(model.config):
+        if not (packaged or given or has_trained_head(model.config)):
             raise InputError(f"The teacher {settings.teacher} has no trained head: set teacher_training to lora or full.")
         return model, tokenizer
     set_seed(0)
-    model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter=None)
-    texts = [[list(data[split]["text"]), list(data[split]["label"])] for data in parts for split in ("train", "validation")]
+    model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter="shipped" if training == "continue" else None)
+    texts = [[list(data[split]["text"]), list(data[split]["label"])] for data in taught.values() for split in ("train", "validation")]
     key = digest("teacher", fingerprint(model, tokenizer), training, settings.max_length, texts)
 
     def build(folder: Path) -> None:
-        train, validation = ([data[split] for data in parts] for split in ("train", "validation"))
-        tuned = finetune_teacher(
-            model, tokenizer, train, validation, method=str(training), max_length=settings.max_length, disable_tqdm=True
-        )
+        train, validation = ([data[split] for data in taught.values()] for split in ("train", "validation"))
+        recipe: dict[str, Any] = {"method": training}
+        if training == "continue":
+            recipe = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
+        tuned = finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, disable_tqdm=True, **recipe)
         tuned.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -196,10 +215,8 @@ def train_student(
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
-        layers = settings.layers.get(language, 2) if isinstance(settings.layers, dict) else settings.layers
-        model, own_tokenizer = make_student(
-            teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size
-        )
+        layers: Any = settings.layers.get(language, 2) if isinstance(settings.layers, dict) else settings.layers
+        model, own_tokenizer = make_student(teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size)
         if kind == "labels_then_distilled":
             first = train_student("labels_only", data, teacher, tokenizer, settings, seed)
             model = AutoModelForSequenceClassification.from_pretrained(first.folder)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kdlib.errors import InputError
 
+Mask = Tensor | None  # None: every position counts
 Layers = Sequence[Tensor]
 LayerMap = Sequence[tuple[int, int]]
 Prepared = tuple[Tensor, Tensor, Tensor]  # student, teacher, mask as booleans
@@ -33,25 +34,18 @@ def _require_same(student: Tensor, teacher: Tensor, dim: int, what: str, remedy:
     _require(s == t, f"the student has {s} {what} and the teacher {t}: {remedy}.")
 
 
-def _valid(mask: Tensor | None, shape: Sequence[int], device: torch.device) -> Tensor:
-    """The mask as booleans; everything is valid when there is none."""
-    if mask is None:
-        return torch.ones(tuple(shape), dtype=torch.bool, device=device)
-    _require(mask.shape == shape, f"mask has shape {[*mask.shape]} but needs {[*shape]}: one 0 or 1 each.")
-    return mask.bool()
-
-
-def _prepare(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Prepared:
-    """Upcast both, detach the teacher, put zeros at masked positions."""
+def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
+    """Upcast both, detach the teacher, put zeros at masked positions; without a mask all are valid."""
     s, t = student.shape[:-1], teacher.shape[:-1]
     _require(s == t, f"the student's positions are {[*s]}, the teacher's {[*t]}: run both on one batch.")
-    valid, dtype = _valid(mask, s, student.device), torch.promote_types(student.dtype, torch.float32)
-    keep = valid.unsqueeze(-1)  # select before any nonlinearity: 0 * nan is nan, in the gradient too
-    student, teacher = student.to(dtype), teacher.detach().to(dtype)
-    return torch.where(keep, student, 0.0), torch.where(keep, teacher, 0.0), valid
+    valid = torch.ones(s, dtype=torch.bool, device=student.device) if mask is None else mask.bool()
+    _require(valid.shape == s, f"mask has shape {[*valid.shape]} but needs {[*s]}: one 0 or 1 each.")
+    keep, dtype = valid.unsqueeze(-1), torch.promote_types(student.dtype, torch.float32)
+    # Select before any nonlinearity: 0 * nan is nan, in the gradient too.
+    return torch.where(keep, student.to(dtype), 0.0), torch.where(keep, teacher.detach().to(dtype), 0.0), valid
 
 
-def _logits(student: Tensor, teacher: Tensor, mask: Tensor | None, temperature: float = 1.0) -> Prepared:
+def _logits(student: Tensor, teacher: Tensor, mask: Mask, temperature: float = 1.0) -> Prepared:
     """`_prepare` for logits, which are divided by the temperature."""
     _require(0 < temperature < math.inf, f"temperature is {temperature} but must be above 0: try 1 to 10.")
     _require_same(student, teacher, -1, "classes", "give both the same label names in the same order")
@@ -69,8 +63,7 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 def _layer_pairs(student: Layers, teacher: Layers, layer_map: LayerMap) -> list[tuple[Tensor, Tensor]]:
     """The (student, teacher) tensors that layer_map names."""
-    options = "output_hidden_states=True, or output_attentions=True and attn_implementation='eager'"
-    _require(student and teacher, f"a model returned no layers: call it with {options}.")
+    _require(student and teacher, "no layers: set output_hidden_states, or output_attentions with attn_implementation='eager'.")
     _require(layer_map, "layer_map is empty: name at least one pair (student index, teacher index).")
     for s, t in layer_map:
         for name, index, n in (("student", s, len(student)), ("teacher", t, len(teacher))):
@@ -78,9 +71,7 @@ def _layer_pairs(student: Layers, teacher: Layers, layer_map: LayerMap) -> list[
     return [(student[s], teacher[t]) for s, t in layer_map]
 
 
-def soft_target_loss(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, mask: Tensor | None = None
-) -> Tensor:
+def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, mask: Mask = None) -> Tensor:
     """Kullback-Leibler divergence of the student's softened distribution from the teacher's, times T².
 
     L = T²/N Σ_n Σ_k p log(p/q), with p = softmax(teacher/T), q = softmax(student/T) and N valid positions;
@@ -96,9 +87,7 @@ def soft_target_loss(
     return temperature**2 * _mean(_kl(teacher.log_softmax(-1), student.log_softmax(-1)), valid)
 
 
-def soft_cross_entropy(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, mask: Tensor | None = None
-) -> Tensor:
+def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, mask: Mask = None) -> Tensor:
     """Cross entropy of the student's softened distribution under the teacher's, times T².
 
     L = -T²/N Σ_n Σ_k p log q: `soft_target_loss` plus T² times the teacher's mean entropy, so with the same
@@ -113,7 +102,7 @@ def soft_cross_entropy(
     return temperature**2 * _mean(-(teacher.softmax(-1) * student.log_softmax(-1)).sum(-1), valid)
 
 
-def logit_mse(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+def logit_mse(student_logits: Tensor, teacher_logits: Tensor, mask: Mask = None) -> Tensor:
     """Mean squared difference of the logits.
 
     L = 1/(NK) Σ_n Σ_k (student - teacher)², over N valid positions. It sees a constant added to all logits of
@@ -127,7 +116,7 @@ def logit_mse(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | Non
     return _mean((student - teacher).square().mean(-1), valid)
 
 
-def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Mask = None) -> Tensor:
     """Cross entropy with the labels: summed over the labelled rows, divided by the number of all rows.
 
     L = -1/N Σ_{n: label ≥ 0} log softmax(student_n)[label_n], in nats. A row with a negative label adds 0 but
@@ -139,16 +128,15 @@ def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Tensor | None
     """
     has, needs = labels.shape, student_logits.shape[:-1]
     _require(has == needs, f"labels have shape {[*has]} but need {[*needs]}: pass one a row, -1 for none.")
-    valid = _valid(mask, needs, student_logits.device)
+    logits, _, valid = _prepare(student_logits, student_logits, mask)
     targets = torch.where(valid & (labels >= 0), labels.long(), -100)  # -100: what cross_entropy leaves out
-    logits, _, _ = _prepare(student_logits, student_logits, targets >= 0)
     total = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum")
     return total / valid.sum().clamp(min=1)
 
 
 def distillation_loss(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 2.0,
-    alpha: float = 0.7, objective: Literal["kl", "ce", "mse"] = "kl", mask: Tensor | None = None,
+    alpha: float = 0.7, objective: Literal["kl", "ce", "mse"] = "kl", mask: Mask = None,
 ) -> Tensor:  # fmt: skip
     """Hard and soft loss mixed: L = (1 - alpha) · hard + alpha · soft.
 
@@ -161,11 +149,9 @@ def distillation_loss(
     """
     _require(0 <= alpha <= 1, f"alpha is {alpha} but must lie from 0 (labels only) to 1 (teacher only).")
     _require(objective in ("kl", "ce", "mse"), f"objective is {objective!r} but must be 'kl', 'ce' or 'mse'.")
-    if objective == "mse":
-        soft = logit_mse(student_logits, teacher_logits, mask)
-    else:
-        soft_loss = soft_target_loss if objective == "kl" else soft_cross_entropy
-        soft = soft_loss(student_logits, teacher_logits, temperature, mask)
+    softened = {"kl": soft_target_loss, "ce": soft_cross_entropy}.get(objective)
+    both = student_logits, teacher_logits
+    soft = softened(*both, temperature, mask) if softened else logit_mse(*both, mask)
     return (1 - alpha) * hard_target_loss(student_logits, labels, mask) + alpha * soft
 
 
@@ -209,14 +195,13 @@ def attention_loss(student_attentions: Layers, teacher_attentions: Layers, atten
     losses = []
     for student, teacher in _layer_pairs(student_attentions, teacher_attentions, layer_map):
         _require_same(student, teacher, 1, "attention heads", "use minilm_relation_loss instead")
-        valid = _valid(attention_mask, (student.shape[0], student.shape[-1]), student.device)
-        pairs = (valid[:, None, :, None] & valid[:, None, None, :]).expand_as(student)
+        pairs = (attention_mask[:, None, :, None] * attention_mask[:, None, None, :]).expand(-1, student.shape[1], -1, -1)
         student, teacher, pairs = _prepare(student.unsqueeze(-1), teacher.unsqueeze(-1), pairs)
         losses.append(_mean((student - teacher).square().squeeze(-1), pairs))
     return torch.stack(losses).mean()
 
 
-def embedding_cosine_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+def embedding_cosine_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, attention_mask: Mask = None) -> Tensor:
     """One minus the cosine of the student's and the teacher's embeddings.
 
     L = 1/N Σ_n (1 - cos(student_n, teacher_n)), over N valid positions; from 0 (parallel) to 2 (opposite).

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import nbformat
 import papermill
@@ -33,13 +34,13 @@ def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
     target = Path(output).resolve() / settings.profile
     with written_aside(target) as aside:
         aside.mkdir()
-        os.environ["KDLIB_QUIET"] = "1"  # the kernel's bars; papermill shows its own, by cell
         try:
-            papermill.execute_notebook(
-                packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
-                kernel_name="python3", log_output=False, progress_bar={"desc": f"report, profile {settings.profile}"},
-                extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
-            )  # fmt: skip
+            with patch.dict(os.environ, KDLIB_QUIET="1"):  # the kernel's bars; papermill shows its own, by cell
+                papermill.execute_notebook(
+                    packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
+                    kernel_name="python3", log_output=False, progress_bar={"desc": f"report, profile {settings.profile}"},
+                    extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+                )  # fmt: skip
         except PapermillExecutionError as error:
             if error.ename == "InputError":
                 raise InputError(error.evalue) from error

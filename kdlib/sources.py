@@ -61,8 +61,7 @@ def fetch(name: str, archives: Path | None = None) -> dict[str, Path]:
         with tempfile.TemporaryDirectory() as scratch:
             archive = (archives or download(source, Path(scratch))) / source.file
             if not archive.is_file():
-                remedy = f"put {source.file} into that folder, or fetch without --from"
-                raise InputError(f"{archive} does not exist: {remedy}.")
+                raise InputError(f"{archive} does not exist: put {source.file} into that folder, or fetch without --from.")
             extract(source, archive, folder)
     return {member: folder / member for member in source.members}
 
@@ -71,28 +70,24 @@ def download(source: Source, folder: Path) -> Path:
     """Let pip, with the reader's own index and mirror, download the archive into ``folder``; return that."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
-    wheel = source.file.endswith(".whl")
-    kind = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"] if wheel else ["--no-binary=:all:"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += [*kind, "--require-hashes", "-r", str(requirements), "-d", str(folder)]
+    wheel = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"]
+    kind = wheel if source.file.endswith(".whl") else ["--no-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *kind]
+    command += ["--require-hashes", "-r", str(requirements), "-d", str(folder)]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     if run.returncode:
         lines = run.stderr.strip().splitlines() or ["no reason given"]
-        last = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
-        raise InputError(
-            f"pip could not download {source.requirement} ({last}): connect to the network or a mirror, or "
-            f"bring {source.file} by hand and run `kdlib fetch --from DIR`."
-        )
+        last = ([line for line in lines if "ERROR" in line] or lines)[-1]
+        remedy = f"connect to the network or a mirror, or bring {source.file} by hand and run `kdlib fetch --from DIR`"
+        raise InputError(f"pip could not download {source.requirement} ({last}): {remedy}.")
     return folder
 
 
 def extract(source: Source, archive: Path, folder: Path) -> None:
     """Check the SHA-256 of the archive and write its members to ``folder``, all of them or none."""
     content = archive.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != source.sha256:
-        found = f"{archive.name} has SHA-256 {digest[:12]}… instead of {source.sha256[:12]}…"
-        raise InputError(f"{found}: delete it and fetch {source.requirement} again.")
+    if (digest := hashlib.sha256(content).hexdigest()) != source.sha256:
+        raise InputError(f"{archive.name} has the wrong SHA-256 {digest[:12]}…: delete it and fetch {source.requirement} again.")
     with written_aside(folder) as aside:
         aside.mkdir()
         for member, path in source.members.items():
@@ -103,16 +98,12 @@ def read_member(content: bytes, path: str, source: Source) -> bytes:
     """One member of a zip or tar archive given as bytes; ``outer!inner`` reaches into an inner archive."""
     outer, _, inner = path.partition("!")
     try:
-        if zipfile.is_zipfile(io.BytesIO(content)):
+        if content.startswith(b"PK"):  # a zip archive
             with zipfile.ZipFile(io.BytesIO(content)) as zipped:
                 data = zipped.read(outer)
         else:
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-                member = tar.extractfile(outer)
-                if member is None:
-                    raise KeyError(outer)
-                data = member.read()
-    except KeyError as error:
-        remedy = f"correct its entry [{source.name}] in data/sources.toml"
-        raise InputError(f"{source.file} holds no member {outer!r}: {remedy}.") from error
+                data = tar.extractfile(outer).read()  # type: ignore[union-attr]  # None for a folder
+    except (KeyError, AttributeError) as error:
+        raise InputError(f"{source.file} holds no member {outer!r}: correct [{source.name}] in data/sources.toml.") from error
     return read_member(data, inner, source) if inner else data

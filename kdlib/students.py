@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import torch
 from scipy.linalg import eigh, helmert
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
-from transformers.configuration_utils import PreTrainedConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.electra import ElectraConfig, ElectraForSequenceClassification
@@ -27,13 +26,9 @@ LAYER = re.compile(r"(?<=encoder\.layer\.)\d+")  # the number of a layer in the 
 
 
 def make_student(
-    teacher: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    layers: int | Sequence[int] = 2,
-    vocabulary: Literal["trim", "full"] = "trim",
-    texts: Iterable[str] | None = None,
-    embedding_size: int | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layers: int | Sequence[int] = 2,
+    vocabulary: Literal["trim", "full"] = "trim", texts: Iterable[str] | None = None, embedding_size: int | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:  # fmt: skip
     """A smaller model that starts from its teacher's weights, and its tokenizer; the teacher stays as it is.
 
     Everything is copied: the kept rows of the token embeddings, position and type embeddings, the chosen
@@ -64,10 +59,9 @@ def make_student(
         al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k.
     """
     kind = getattr(getattr(teacher, "config", None), "model_type", None)
-    if kind not in SUPPORTED or not type(teacher).__name__.endswith("ForSequenceClassification"):
-        raise InputError(
-            f"No student can be cut out of a {type(teacher).__name__}: give a sequence classifier of type {', '.join(SUPPORTED)}."
-        )
+    name, supported = type(teacher).__name__, ", ".join(SUPPORTED)
+    if kind not in SUPPORTED or not name.endswith("ForSequenceClassification"):
+        raise InputError(f"No student can be cut out of a {name}: give a sequence classifier of type {supported}.")
     if vocabulary != "full" and (vocabulary != "trim" or texts is None):
         raise InputError(f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
     if embedding_size is not None and not 2 <= embedding_size < teacher.config.hidden_size:
@@ -77,30 +71,24 @@ def make_student(
 
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers, config.vocab_size = len(chosen), len(kept)
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        token = getattr(config, name)
-        setattr(config, name, kept.index(token) if token in kept else getattr(tokenizer, name))
+    config.update({name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")})
     # RoBERTa counts positions from pad_token_id + 1, so that its position embeddings move with that id.
     shift = 0 if kind == "bert" else config.pad_token_id - teacher.config.pad_token_id
 
     student, old = type(teacher)(config), teacher.state_dict()
     state = {name: old[LAYER.sub(lambda i: str(chosen[int(i[0])]), name)] for name in student.state_dict()}
-    words, positions = (f"{teacher.base_model_prefix}.embeddings.{what}_embeddings.weight" for what in ("word", "position"))
-    state[words] = state[words][kept]
-    state[positions] = state[positions].roll(shift, 0)
+    embeddings = f"{teacher.base_model_prefix}.embeddings."
+    state[embeddings + "word_embeddings.weight"] = old[embeddings + "word_embeddings.weight"][kept]
+    state[embeddings + "position_embeddings.weight"] = old[embeddings + "position_embeddings.weight"].roll(shift, 0)
     student.load_state_dict(state)
-    student = student if embedding_size is None else factorise_embeddings(student, embedding_size)
-    return student.eval(), tokenizer
+    return (factorise_embeddings(student, embedding_size) if embedding_size else student).eval(), tokenizer
 
 
 def choose_layers(layers: int | Sequence[int], n: int) -> list[int]:
     """The layers to keep of n, as in `make_student`; raises ``InputError``."""
     chosen = [(i + 1) * n // layers - 1 for i in range(layers)] if isinstance(layers, int) else list(layers)
     if not chosen or chosen != sorted(set(chosen) & set(range(n))):
-        raise InputError(
-            f"layers is {layers}, but the teacher has {n} layers, 0 to {n - 1}: give a number from 1 to {n}, "
-            "or some of them in ascending order."
-        )
+        raise InputError(f"layers is {layers}, but the teacher has {n} layers, 0 to {n - 1}: give how many or, ascending, which.")
     return chosen
 
 
@@ -110,13 +98,11 @@ def trim_for(
     """The tokenizer, trimmed to ``texts`` unless None, and the rows of the teacher's embeddings it needs."""
     rows = len(teacher.get_input_embeddings().get_parameter("weight"))
     if len(tokenizer) > rows:
-        raise InputError(
-            f"The tokenizer has {len(tokenizer)} pieces but the teacher embeds {rows}: load both from the same checkpoint."
-        )
+        raise InputError(f"The tokenizer has {len(tokenizer)} pieces, the teacher {rows}: load both from the same checkpoint.")
     return (tokenizer, list(range(rows))) if texts is None else trim_vocabulary(tokenizer, texts)
 
 
-def principal_directions(tables: Sequence[torch.Tensor], size: int) -> torch.Tensor:
+def principal_directions(tables: Sequence[Tensor], size: int) -> Tensor:
     r"""The first ``size`` right singular vectors, columns of [H, size], of the tables [n, H] stacked.
 
     .. math:: E = U \Sigma V^\top, \qquad \lVert E - E V_k V_k^\top \rVert_F^2 = \sum_{j > k} \sigma_j^2
@@ -159,9 +145,8 @@ def factorise_embeddings(model: Any, size: int) -> ElectraForSequenceClassificat
     tables = [table.double() - table.double().mean(1, keepdim=True) for table in tables]
     basis = principal_directions(tables, size - 1) @ torch.from_numpy(helmert(size))
 
-    settings = config.to_dict()
-    settings.update(model_type="electra", embedding_size=size, max_position_embeddings=len(positions))
-    student = ElectraForSequenceClassification(ElectraConfig(**settings))
+    changed = {"model_type": "electra", "embedding_size": size, "max_position_embeddings": len(positions)}
+    student = ElectraForSequenceClassification(ElectraConfig(**config.to_dict() | changed))
     new, project, head = student.electra.embeddings, student.electra.embeddings_project, student.classifier
     layers = (new.word_embeddings, new.position_embeddings, new.token_type_embeddings)
     for layer, table in zip(layers, tables, strict=True):
@@ -207,15 +192,13 @@ class BiLSTMForSequenceClassification(PreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None, **kwargs: Any,
-    ) -> SequenceClassifierOutput:  # fmt: skip
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **kwargs: Any
+    ) -> SequenceClassifierOutput:
         """``input_ids`` and ``attention_mask`` [B, S], padded on either side; logits [B, K]."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         order = mask.argsort(dim=1, descending=True, stable=True)  # the tokens in their order, then padding
         vectors = self.dropout(self.embeddings(input_ids.gather(1, order)))
-        lengths = mask.sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(vectors, mask.sum(1).clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=float("-inf"))
         logits = self.classifier(self.dropout(states.max(1).values))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
@@ -247,9 +230,8 @@ def make_bilstm_student(
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
     config = BiLSTMConfig(
-        vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size,
-        num_hidden_layers=layers, dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1),
-        pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size, num_hidden_layers=layers,
+        dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1), pad_token_id=tokenizer.pad_token_id,
         **{name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")},
     )  # fmt: skip
     student = BiLSTMForSequenceClassification(config)

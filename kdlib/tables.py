@@ -4,12 +4,10 @@ Files are only parsed, never executed or unpickled. Every complaint is an `Input
 rows that it names are counted from 1 without the header, each file or split on its own.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +33,10 @@ COLUMN_NAMES = {
 
 
 def read_table(
-    source: str | Path | Dataset | DatasetDict,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    language_column: str | None = None,
-    id_column: str | None = None,
-    language: str | None = None,
-    labelled: bool = True,
-    label_names: list[str] | tuple[str, ...] | None = None,
-) -> Dataset:
+    source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
+    language_column: str | None = None, id_column: str | None = None, language: str | None = None,
+    labelled: bool = True, label_names: Sequence[str] | None = None,
+) -> Dataset:  # fmt: skip
     """Read a table of texts into a Dataset with the columns text, label, language, source and id.
 
     Args:
@@ -70,29 +63,28 @@ def read_table(
             ambiguous; texts, labels, languages, ids or probabilities that are missing or unusable; fewer
             than two classes, or a class with fewer than 8 rows.
     """
-    names = list(label_names or ())
-    _require(len(names) != 1 and len(set(names)) == len(names), f"label_names {names}: give different names.")
-    frames = _read_frames(source, labelled)
-    by_file = isinstance(source, (str, Path)) and Path(source).expanduser().is_dir()
-    name = str(source) if by_file else type(source).__name__
-    empty = [where for where in frames if frames[where].empty] or [name] * (not frames)
-    _require(not empty, f"{', '.join(empty)} is empty: give rows, or a folder with files like en.csv.")
-    chosen = {"text": text_column} | ({"label": label_column} if labelled else {})
-    chosen |= {"language": language_column, "id": id_column, "source": None}
-    tables = [_select(w, f, chosen, language or Path(w).stem * by_file) for w, f in frames.items()]
-    table = pd.concat(tables, ignore_index=True)
+    frames, names = _read_frames(source, labelled), list(label_names or ())
+    empty = ", ".join(where for where, frame in frames.items() if frame.empty)
+    _require(frames and not empty, f"{empty or source} is empty: give rows, or a folder with files like en.csv.")
+    chosen = {"text": text_column, "id": id_column, "source": None} | ({"label": label_column} if labelled else {})
+    by_name = isinstance(source, (str, Path)) and Path(source).expanduser().is_dir()
+    chosen |= {"language": language_column} if language_column or not (language or by_name) else {}
+    table = pd.concat([_select(where, frame, chosen, language) for where, frame in frames.items()], ignore_index=True)
     table[["language", "source", "id"]] = table[["language", "source", "id"]].apply(_strings)
+
     good = table["text"].map(lambda text: isinstance(text, str) and text.strip() != "")
     _check_rows(table, good, "the text is empty or not text", "fill in or remove these, or set text_column")
-    _check_languages(table)
+    table["language"], codes = table["language"].str.lower(), Path(datasets.__file__).parent / "utils/resources/languages.json"
+    good = table["language"].isin([code for code in json.loads(codes.read_bytes()) if len(code) == 2])
+    problem = f"unknown language {_listed(table.loc[~good, 'language'].unique())}"
+    _check_rows(table, good, problem, "write its two-letter ISO 639-1 code, such as en, fr or zh")
     good = (table["id"] != "") & ~table.duplicated(["stem", "id"])
     _check_rows(table, good, "the id is missing or a duplicate", "make ids unique or set id_column")
     if table["id"].duplicated().any():
         table["id"] = table["stem"] + "-" + table["id"]
-    if labelled:
-        names, table["label"] = _encode_labels(table, names)
-    features = {name: Value("string") for name in ("text", "label", "language", "source", "id")}
-    features["label"] = ClassLabel(names=names)
+    names, table["label"] = _encode_labels(table, names) if labelled else (names, -1)
+    string = Value("string")
+    features = {"text": string, "label": ClassLabel(names=names), "language": string, "source": string, "id": string}
     if logits := _teacher_logits(table, names):
         features["teacher_logits"] = List(Value("float32"))
         table["teacher_logits"] = logits
@@ -106,53 +98,50 @@ def _require(condition: object, message: str) -> None:
 
 def _read_frames(source: Any, labelled: bool) -> dict[str, pd.DataFrame]:
     """A frame per file or split, by the name under which errors speak of it."""
-    if isinstance(source, (Dataset, DatasetDict)):
-        return _dataset_frames(source, type(source).__name__)
-    name, path, kinds = str(source), Path(source).expanduser(), (*SUFFIXES, *[".txt"] * (not labelled))
+    if isinstance(source, Dataset):
+        return {"Dataset": _frame(source)}
+    if isinstance(source, DatasetDict):
+        return {f"DatasetDict/{split}": _frame(part) for split, part in source.items()}
+    name, path, kinds = str(source), Path(source).expanduser(), SUFFIXES if labelled else (*SUFFIXES, ".txt")
     if path.is_dir():
         return {str(f): _read_file(f) for f in sorted(path.glob("[!.]*")) if f.suffix.lower() in kinds}
-    if path.suffix.lower() in (*SUFFIXES, ".txt") or path.exists() or not re.fullmatch(r"\w[\w./-]*", name):
+    if path.exists() or path.suffix.lower() in kinds:
         _require(path.exists(), f"{name}: there is no such file under {Path.cwd()}; check the path.")
         _require(path.suffix.lower() in kinds, f"{name} is none of {', '.join(kinds)}: save it as one.")
         return {name: _read_file(path)}
     try:
-        return _dataset_frames(datasets.load_dataset(name), name)
+        return {f"{name}/{split}": _frame(part) for split, part in datasets.load_dataset(name).items()}
     except Exception as error:  # whatever goes wrong on the way, there is no table
         raise InputError(f"{name} is no file, nor on the hub ({error!r:.88}): give an id or path.") from error
 
 
-def _dataset_frames(data: Dataset | DatasetDict, where: str) -> dict[str, pd.DataFrame]:
-    if isinstance(data, DatasetDict):
-        return {f"{where}/{split}": _dataset_frames(data[split], "")[""] for split in data}
-    columns: dict[str, Any] = {}
-    for name, feature in data.features.items():
-        if isinstance(feature, (Value, ClassLabel)):
-            columns[name] = pd.Series(data.with_format(None)[name][:], dtype=object)
-        if isinstance(feature, ClassLabel):
-            columns[name] = pd.Categorical.from_codes(columns[name].fillna(-1).astype(int), feature.names)
-    return {where: pd.DataFrame(columns)}
+def _frame(data: Dataset) -> pd.DataFrame:
+    """The columns of single values; a ClassLabel becomes a categorical of its names."""
+    flat = {name: feature for name, feature in data.features.items() if isinstance(feature, (Value, ClassLabel))}
+    frame = pd.DataFrame(data.select_columns(list(flat)).to_dict(), dtype=object)
+    for name in (name for name, feature in flat.items() if isinstance(feature, ClassLabel)):
+        frame[name] = pd.Categorical.from_codes(frame[name].fillna(-1).astype(int), flat[name].names)
+    return frame
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        try:
-            return _dataset_frames(Dataset(pyarrow.parquet.read_table(path)), "")[""]
-        except (pyarrow.ArrowException, ValueError, TypeError) as error:
-            raise InputError(f"{path} is no Parquet file ({error!r:.120}): write it again.") from error
     try:
+        if path.suffix.lower() == ".parquet":
+            return _frame(Dataset(pyarrow.parquet.read_table(path)))
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         likely = ["utf_16", "gb18030", "big5", "cp1252", "cp1251", "shift_jis", "euc_kr"]
         guess = getattr(from_bytes(error.object, cp_isolation=likely).best(), "encoding", "cp1252")
         raise InputError(f"{path} is {guess}, not UTF-8: convert it (iconv -f {guess} -t UTF-8).") from error
-    rows: list[Any] = [{"text": line.rstrip("\r")} for line in text.split("\n") if line.strip()]
-    if rows and suffix != ".txt":
-        rows = _csv_rows(text, path) if suffix in (".csv", ".tsv") else _json_rows(text, path)
-    return pd.DataFrame(rows, dtype=object)
+    except ValueError as error:
+        raise InputError(f"{path} is no Parquet file ({error!r:.120}): write it again.") from error
+    lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if not lines or path.suffix.lower() == ".txt":
+        return pd.DataFrame({"text": lines}, dtype=object)
+    return _read_csv(text, path) if path.suffix.lower() in (".csv", ".tsv") else _read_json(text, path)
 
 
-def _csv_rows(text: str, path: Path) -> list[dict[str, str]]:
+def _read_csv(text: str, path: Path) -> pd.DataFrame:
     first = text.strip().splitlines()[0]
     mark = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
     known = mark in first or _fold(first) in COLUMN_NAMES["text"].split()
@@ -165,20 +154,18 @@ def _csv_rows(text: str, path: Path) -> list[dict[str, str]]:
             _require(len(row) == len(rows[0]), f"{problem}; quote texts that hold the delimiter {mark!r}.")
     except csv.Error as error:
         raise InputError(f"{path}: row {len(rows)}: {error}; close quotes, double those inside.") from error
-    header = [name.strip() for name in rows[0]]
-    _require(len(set(header)) == len(header), f"{path}: rename columns of one name ({_listed(header)}).")
-    return [dict(zip(header, row, strict=True)) for row in rows[1:]]
+    return pd.DataFrame(rows[1:], columns=[name.strip() for name in rows[0]], dtype=object)
 
 
-def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
+def _read_json(text: str, path: Path) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(text.split("\n"), 1):
         try:
             rows += [dict(json.loads(line).items())] if line.strip() else []
             json.dumps(rows[-1:], ensure_ascii=False).encode()  # refuses lone surrogates, which are not text
-        except (ValueError, AttributeError, RecursionError) as error:
+        except (ValueError, AttributeError) as error:
             raise InputError(f"{path}: line {number} is no JSON object; write one a line.") from error
-    return rows
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _fold(name: str) -> str:
@@ -193,24 +180,19 @@ def _listed(names: Any) -> str:
     return f"{', '.join(map(repr, names)):.300}"
 
 
-def _column(where: str, frame: pd.DataFrame, role: str, name: str | None, fallback: Any = None) -> Any:
-    found = [c for c in frame if (_fold(c) in COLUMN_NAMES[role].split() if name is None else c == name)]
-    if len(found) != 1 and (found or name or fallback is None):
-        problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
-        option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
-        raise InputError(f"{where}: {problem}; set {option}, the columns are {_listed(frame)}.")
-    return frame[found[0]] if found else fallback
-
-
-def _select(where: str, frame: pd.DataFrame, chosen: dict[str, Any], language: str) -> pd.DataFrame:
+def _select(where: str, frame: pd.DataFrame, chosen: dict[str, str | None], language: str | None) -> pd.DataFrame:
     """The columns under the Dataset's names, the teacher's columns, and where each row is."""
-    stem, numbers = Path(where).stem, (frame.index + 1).astype(str)
+    stem, row = Path(where).stem, (frame.index + 1).astype(str)
     table = frame[[name for name in frame if _fold(name).startswith(TEACHER_PREFIXES)]].rename(columns=_fold)
-    table = table.assign(where=where, stem=stem, row=numbers, label=-1, language=language)
-    fallback = {"id": stem + "-" + numbers, "source": stem}
+    table = table.assign(where=where, stem=stem, row=row, id=stem + "-" + row, source=stem, language=language or stem)
     for role, name in chosen.items():
-        if role != "language" or name or not language:
-            table[role] = _column(where, frame, role, name, fallback.get(role))
+        found = [c for c in frame if (_fold(c) in COLUMN_NAMES[role].split() if name is None else c == name)]
+        if len(found) > 1 or (not found and (name or role not in ("id", "source"))):
+            problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
+            option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
+            raise InputError(f"{where}: {problem}; set {option} or rename one, the columns are {_listed(frame)}.")
+        if found:
+            table[role] = frame[found[0]]
     return table
 
 
@@ -219,16 +201,6 @@ def _check_rows(table: pd.DataFrame, good: pd.Series, problem: str, remedy: str)
     rows = bad.loc[bad["where"] == bad["where"].min(), "row"].tolist()
     place = ", ".join([*rows[:5], *[f"and {len(rows) - 5} more"] * (len(rows) > 5)])
     _require(bad.empty, f"{bad['where'].min()}: {problem} in row{'s'[: len(rows) > 1]} {place}; {remedy}.")
-
-
-def _check_languages(table: pd.DataFrame) -> None:
-    known = json.loads((Path(datasets.__file__).parent / "utils/resources/languages.json").read_bytes())
-    codes = {code: name.lower() for code, name in known.items() if len(code) == 2}  # ISO 639-1
-    table["language"] = table["language"].str.lower()
-    for bad in table.loc[~table["language"].isin(codes), "language"][:1]:
-        likely = [code for code in codes if bad in codes[code].split("; ") or re.match(code + "[-_]", bad)]
-        remedy = f"write {(likely or ['a two-letter ISO 639-1 code such as en'])[0]}"
-        _check_rows(table, table["language"] != bad, f"unknown language {bad!r}", remedy)
 
 
 def _encode_labels(table: pd.DataFrame, names: list[str]) -> tuple[list[str], pd.Series]:

@@ -29,6 +29,8 @@ from .errors import InputError
 from .files import packaged, written_aside
 from .packaged import packaged_checkpoint
 
+ADAPTER_LANGUAGES = ("zh", "en")  # what the shipped adapter was trained on
+
 
 def load_teacher(
     name_or_path: str | Path = "packaged",

@@ -3,13 +3,13 @@
 Source: Abdaoui, Pradel and Sigel (2020), "Load What You Need: Smaller Versions of Multilingual BERT".
 """
 
+import copy
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .errors import InputError
@@ -34,8 +34,8 @@ def trim_vocabulary(
     - Unigram takes the segmentation with the highest sum of scores (Kudo 2018, "Subword Regularization",
       §3.2). The best one stays the best among fewer. The piece with the lowest score is kept too, because an
       unknown character scores 10 less than that.
-    - WordPiece takes the longest match from left to right. The longest stays the longest. The pieces matched
-      before a word turned out to be unknown are kept too, because a shorter match might have led on.
+    - WordPiece takes the longest match from left to right. The longest stays the longest. All pieces within
+      a word that turned out to be unknown are kept too, because without them a shorter match might have led on.
 
     Args:
         tokenizer: fast, with a Unigram (XLM-R, E5) or WordPiece (BERT) vocabulary; it is not changed.
@@ -55,28 +55,35 @@ def trim_vocabulary(
     texts = check_texts(texts)
     kind = type(tokenizer.backend_tokenizer.model).__name__ if tokenizer.is_fast else "slow"
     if kind not in ("Unigram", "WordPiece"):
-        raise InputError(
-            f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece "
-            'tokenizers can be trimmed: keep it as it is with vocabulary="full".'
-        )
+        problem = f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece ones can be trimmed"
+        raise InputError(f'{problem}: keep it as it is with vocabulary="full".')
     backend = tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
     model = state["model"]
-    pieces = model["vocab"] if kind == "WordPiece" else {row[0]: i for i, row in enumerate(model["vocab"])}
+    pieces = model["vocab"] if kind == "WordPiece" else {piece: i for i, (piece, _) in enumerate(model["vocab"])}
     prefix = model.get("continuing_subword_prefix", METASPACE)
 
     counts = Counter(token for ids in encode(tokenizer, texts) for token in ids)
     normalised = [backend.normalizer.normalize_str(text) for text in texts] if backend.normalizer else texts
+    bodies = {i: piece.removeprefix(prefix) or piece for piece, i in pieces.items()}
     if kind == "WordPiece":
         words = {word for text in normalised for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)}
-        counts.update({i for word in words for i in longest_matches(word, pieces, prefix)} - counts.keys())
+        unknown = " ".join(word for word in words if model["unk_token"] in [t.value for t in backend.model.tokenize(word)])
+        counts.update({i for i, body in bodies.items() if body in unknown} - counts.keys())
     if keep_characters:
         characters = Counter(c for text in normalised for c in METASPACE + text.replace(" ", METASPACE))
-        characters.update(fallback_characters(characters))
-        bodies = {i: piece.removeprefix(prefix) or piece for piece, i in pieces.items()}
+        letters = sum(count for c, count in characters.items() if c.isalpha())
+        latin = sum(count for c, count in characters.items() if c.isalpha() and c < "\u0250")
+        characters.update(ASCII | LATIN if latin > 0.1 * letters else ASCII)
         counts |= Counter({i: characters[body] for i, body in bodies.items() if body in characters})
 
-    special = special_ids(tokenizer, state)
+    special = {token["id"] for token in state["added_tokens"]} | set(tokenizer.all_special_ids)
+    special.update(i for ids in processor_ids(state["post_processor"]) for i in ids if isinstance(i, int))
+    if kind == "WordPiece":
+        special.add(pieces[model["unk_token"]])
+    else:
+        lowest = min(range(len(model["vocab"])), key=lambda i: model["vocab"][i][1])
+        special |= {lowest, model["unk_id"]} - {None}
     wanted = sorted(counts.keys() - special, key=lambda i: (-counts[i], i))
     room = len(wanted) if max_size is None else max_size - len(special)
     if room < 0:
@@ -85,21 +92,9 @@ def trim_vocabulary(
     return cut(tokenizer, state, kept), kept
 
 
-def special_ids(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any]) -> set[int]:
-    """The ids that stay whatever the texts are; ``state`` is the JSON of the backend tokenizer."""
-    model, rows = state["model"], state["model"]["vocab"]
-    special = {token["id"] for token in state["added_tokens"]} | set(tokenizer.all_special_ids)
-    special.update(i for ids in processor_ids(state["post_processor"]) for i in ids if isinstance(i, int))
-    if model["type"] == "WordPiece":
-        return special | {rows[model["unk_token"]]}
-    lowest = min(range(len(rows)), key=lambda i: rows[i][1])
-    return special | {lowest, lowest if model["unk_id"] is None else model["unk_id"]}
-
-
 def cut(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any], kept: list[int]) -> PreTrainedTokenizerFast:
-    """The tokenizer with the pieces ``kept`` only; ``state`` is changed to hold the new ids."""
-    new_id = {old: new for new, old in enumerate(kept)}
-    model = state["model"]
+    """The tokenizer with the pieces ``kept`` only; ``state``, the JSON of its backend, is changed to hold the new ids."""
+    new_id, model = {old: new for new, old in enumerate(kept)}, state["model"]
     if model["type"] == "Unigram":
         model["vocab"] = [row for i, row in enumerate(model["vocab"]) if i in new_id]
         model["unk_id"] = new_id.get(model["unk_id"])
@@ -108,14 +103,10 @@ def cut(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any], kept: list[in
     for token in state["added_tokens"]:
         token["id"] = new_id[token["id"]]
     for ids in processor_ids(state["post_processor"]):
-        ids[:] = [new_id[i] if isinstance(i, int) else i for i in ids]
+        ids[:] = [new_id.get(i, i) for i in ids]
     state["padding"] = state["truncation"] = None  # left over from the last call; every call sets them anew
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        Path(folder, "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
-        sides: Any = {"padding_side": tokenizer.padding_side, "truncation_side": tokenizer.truncation_side}
-        trimmed = type(tokenizer).from_pretrained(folder, **sides)
-    trimmed.name_or_path = tokenizer.name_or_path
+    trimmed: Any = copy.deepcopy(tokenizer)
+    trimmed._tokenizer = Tokenizer.from_str(json.dumps(state))
     return trimmed
 
 
@@ -130,43 +121,22 @@ def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> fl
 
 def check_texts(texts: Iterable[str]) -> list[str]:
     """``texts`` as a list; ``InputError`` when it is a single string, empty, or not all strings."""
-    rows = [texts] if isinstance(texts, str) else list(texts)
-    wrong = next((f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)), None)
-    if wrong or not rows or isinstance(texts, str):
-        raise InputError(f"texts must be a list of strings, not {wrong or repr(texts)[:40]}: give your corpus.")
+    rows = list(texts)
+    if isinstance(texts, str) or not rows or not all(isinstance(row, str) for row in rows):
+        raise InputError(f"texts must be a list of strings, not {texts!r:.40}: give your corpus.")
     return rows
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Iterator[list[int]]:
     """The ids of each text, whole, without special tokens around it; 1000 texts at a time to save memory."""
-    for start in range(0, len(texts), 1000):
-        batch = texts[start : start + 1000]
-        yield from tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]
-
-
-def longest_matches(word: str, vocabulary: dict[str, int], prefix: str) -> Iterator[int]:
-    """The ids that WordPiece matches in ``word``, from the left until the word ends or no piece matches."""
-    start, end = 0, len(word)
-    while start < end:
-        piece = (prefix if start else "") + word[start:end]
-        if piece in vocabulary:
-            yield vocabulary[piece]
-            start, end = end, len(word)
-        else:
-            end -= 1
-
-
-def fallback_characters(characters: Counter[str]) -> set[str]:
-    """The characters to keep besides those seen: ASCII and, for texts in Latin script, the Latin blocks."""
-    letters = sum(count for c, count in characters.items() if c.isalpha())
-    latin = sum(count for c, count in characters.items() if c.isalpha() and c < "\u0250")
-    return ASCII | (LATIN if latin > 0.1 * letters else set())
+    for i in range(0, len(texts), 1000):
+        yield from tokenizer(texts[i : i + 1000], add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def processor_ids(processor: dict[str, Any] | None) -> Iterator[list[Any]]:
     """The lists in a post-processor's JSON that hold token ids (beside strings), to read or change."""
-    if processor is not None:
-        for part in processor.get("processors", []):
-            yield from processor_ids(part)
-        yield from (token["ids"] for token in processor.get("special_tokens", {}).values())
-        yield from (processor[name] for name in ("sep", "cls") if name in processor)
+    processor = processor or {}
+    for part in processor.get("processors", []):
+        yield from processor_ids(part)
+    yield from (token["ids"] for token in processor.get("special_tokens", {}).values())
+    yield from (processor[name] for name in ("sep", "cls") if name in processor)

@@ -163,4 +163,4 @@ def test_the_module_runs_as_a_program_without_a_word_too_many(tmp_path: Path) ->
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"kdlib: There is no profile 'huge'.*\n", done.stderr)
+    assert re.fullmatch(r"kdlib: profile is 'huge': give .*\n", done.stderr)

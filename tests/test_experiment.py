@@ -44,6 +44,9 @@ SHORT: dict[str, Any] = {
     [
         ("profile", "huge"), ("teacher_training", "some"), ("seeds", []), ("max_length", 7), ("max_length", 513),
         ("temperature", 0.0), ("temperature", -2), ("alpha", 1.5), ("alpha", -0.1), ("objective", "cosine"),
+        ("epochs", "abc"), ("epochs", 0), ("temperature", "hot"), ("seeds", 3), ("seeds", [-1]), ("seeds", [0.5]), ("languages", "zh"),
+        ("languages", []), ("layers", "many"), ("layers", [0.5]), ("layers", {"zh": "all"}), ("vocabulary", "tirm"), ("rows", -1),
+        ("transfer_size", 0), ("learning_rate", -1e-4), ("learning_rate", float("inf")), ("embedding_size", 0), ("data", 7), ("rows", True),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
@@ -422,6 +425,40 @@ def test_text_of_which_a_black_box_teacher_said_nothing_is_refused(tmp_path: Pat
     own.write_text("\n".join(f"free text number {i}" for i in range(20)), encoding="utf-8")
     with pytest.raises(InputError, match=r"own\.txt"):
         load_datasets(Settings(data=str(path), transfer=str(own)))
+
+
+def test_what_a_black_box_teacher_said_of_other_text_is_read_too(tmp_path: Path, tiny_reviews: DatasetDict) -> None:
+    path = write_table(tmp_path / "reviews.csv", tiny_reviews, lambda row: {"p_negative": 0.25, "p_positive": 0.75})
+    own = tmp_path / "own.csv"
+    own.write_text("text,p_positive,p_negative\n" + "\n".join(f"free text number {i},0.9,0.1" for i in range(20)), encoding="utf-8")
+    data = load_datasets(Settings(data=str(path), transfer=str(own), languages=["en"]))["en"]
+    np.testing.assert_allclose(softmax(np.array(data["train"]["teacher_logits"]), axis=-1)[:, 1], 0.75, atol=1e-5)
+    np.testing.assert_allclose(softmax(np.array(data["transfer"]["teacher_logits"]), axis=-1)[:, 1], 0.9, atol=1e-5)
+    assert len(data["transfer"]) == 20 and set(data["transfer"]["label"]) == {-1}
+
+
+def test_continue_teaches_the_shipped_adapter_the_languages_that_are_new_to_it(
+    monkeypatch: pytest.MonkeyPatch, isolated_home: Path, tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: DatasetDict
+) -> None:
+    loaded, taught = [], []
+
+    def load(name: Any, **given: Any) -> Any:
+        loaded.append((name, given.get("adapter", "shipped")))
+        return tiny_teacher, tiny_tokenizer
+
+    def finetune(model: Any, tokenizer: Any, train: Any, validation: Any, **given: Any) -> Any:
+        taught.append((train, validation, given["method"], given["num_train_epochs"]))
+        return model
+
+    monkeypatch.setattr(experiment, "load_teacher", load)
+    monkeypatch.setattr(experiment, "finetune_teacher", finetune)
+    settings, french = Settings(**(SHORT | {"teacher_training": "continue"})), tiny_reviews
+    for _ in range(2):  # the second time it is read
+        prepare_teacher(settings, {"zh": tiny_reviews, "fr": french})
+    assert taught == [([french["train"]], [french["validation"]], "lora", 1)]
+    assert loaded[0] == ("packaged", "shipped") and loaded[1][0] == loaded[3][0] != "packaged"
+    prepare_teacher(settings, {"zh": tiny_reviews, "en": tiny_reviews})
+    assert len(taught) == 1 and loaded[-1] == ("packaged", "shipped")
 
 
 # --- the baseline -----------------------------------------------------------------------------------------

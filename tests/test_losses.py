@@ -339,7 +339,7 @@ BAD: list[tuple[str, Callable[[], Tensor]]] = [
     ("no layers.*eager", lambda: kd.attention_loss(HEADS, (), MASK, PAIR)),
     ("4 hidden units.*6: pass a proj", lambda: kd.hidden_state_loss([STATES], [WIDE], MASK, PAIR)),
     ("2 attention heads.*minilm_relation_loss", lambda: kd.attention_loss(HEADS, THREE, MASK, PAIR)),
-    (r"mask has shape \[2, 2\]", lambda: kd.attention_loss(HEADS, HEADS, MASK[:, :2], PAIR)),
+    (r"mask has shape \[2, 2, 2, 2\] but needs \[2, 2, 3, 3\]", lambda: kd.attention_loss(HEADS, HEADS, MASK[:, :2], PAIR)),
     ("4 dimensions and the teacher 6", lambda: kd.embedding_cosine_loss(STATES, WIDE)),
     ("relation_heads 3 .* 4 and 6: try 2", lambda: kd.minilm_relation_loss(STATES, WIDE, MASK, 3)),
     ("relation_heads 0", lambda: kd.minilm_relation_loss(STATES, STATES, MASK, 0)),
