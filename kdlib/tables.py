@@ -20,6 +20,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from .errors import InputError
 
+LANGUAGES = Path(datasets.__file__).parent / "utils/resources/languages.json"  # codes and their names
 MIN_ROWS_PER_CLASS = 8
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 TEACHER_PREFIXES = ("p_", "prob_", "teacher_")
@@ -74,8 +75,8 @@ def read_table(
 
     good = table["text"].map(lambda text: isinstance(text, str) and text.strip() != "")
     _check_rows(table, good, "the text is empty or not text", "fill in or remove these, or set text_column")
-    table["language"], codes = table["language"].str.lower(), Path(datasets.__file__).parent / "utils/resources/languages.json"
-    good = table["language"].isin([code for code in json.loads(codes.read_bytes()) if len(code) == 2])
+    table["language"] = table["language"].str.lower()
+    good = table["language"].isin([code for code in json.loads(LANGUAGES.read_bytes()) if len(code) == 2])
     problem = f"unknown language {_listed(table.loc[~good, 'language'].unique())}"
     _check_rows(table, good, problem, "write its two-letter ISO 639-1 code, such as en, fr or zh")
     good = (table["id"] != "") & ~table.duplicated(["stem", "id"])

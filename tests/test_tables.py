@@ -354,9 +354,7 @@ def test_id_errors(tmp_path: Path) -> None:
     fails(write_csv(tmp_path / "a.csv", rows(id=ids)), "a.csv", "id", "duplicate", "rows 4, 6;", "id_column")
 
 
-@pytest.mark.parametrize(
-    "language", ["english", "French", "Chinese", "zh-CN", "pt_BR", "xx", "eng", "ast", ""]
-)
+@pytest.mark.parametrize("language", ["english", "French", "Chinese", "zh-CN", "pt_BR", "xx", "eng", "ast", ""])
 def test_unknown_languages(tmp_path: Path, language: str) -> None:
     path = write_csv(tmp_path / "a.csv", rows(language=["en"] * (2 * N - 1) + [language]))
     fails(path, "a.csv", "unknown language", repr(language.lower()), f"row {2 * N};", "ISO 639-1")
