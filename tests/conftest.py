@@ -66,7 +66,7 @@ def make_tokenizer(tiny_reviews: Any) -> Any:
     words = sorted({f"▁{word}" for text in texts for word in text.split()})[::2]
     pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁", -4.0)]
     pieces += [(c, -6.0 - i / 100) for i, c in enumerate(characters)] + [(w, -3.0 - i / 100) for i, w in enumerate(words)]
-    return unigram_tokenizer(pieces, bos=0, eos=2, pad=1, unk=3, positions=128)
+    return unigram_tokenizer(pieces, [0, 2, 1, 3], model_max_length=128)
 
 
 def make_teacher(tiny_tokenizer: Any, tiny_reviews: Any) -> Any:
