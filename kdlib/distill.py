@@ -9,6 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +19,10 @@ import torch
 from datasets import Dataset, DatasetDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from transformers import (
-    DataCollatorWithPadding,
-    EarlyStoppingCallback,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
-from .errors import InputError
-from .evaluate import predict_logits
+from .evaluate import predict_logits, require
 from .files import home, progress, written_aside
 from .losses import distillation_loss, hard_target_loss
 
@@ -89,7 +80,6 @@ class DistillationTrainer(Trainer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model_accepts_loss_kwargs = False
         if self.train_dataset is not None:
             model: Any = self.model  # also where it came from `model_init`
             check_teacher_column(self.train_dataset, model.config.num_labels)
@@ -104,27 +94,22 @@ class DistillationTrainer(Trainer):
         self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The distillation loss of one batch (``losses.distillation_loss``)."""
-        features = {key: value for key, value in inputs.items() if key not in ("labels", "teacher_logits")}
+        features, args = dict(inputs), self.args
+        labels, teacher = features.pop("labels"), features.pop("teacher_logits", None)
         outputs = model(**features)
-        if "teacher_logits" in inputs:
-            args = self.args
-            loss = distillation_loss(
-                outputs.logits, inputs["teacher_logits"], inputs["labels"], args.temperature, args.alpha, args.objective
-            )
+        if teacher is None:
+            loss = hard_target_loss(outputs.logits, labels)
         else:
-            loss = hard_target_loss(outputs.logits, inputs["labels"])
+            loss = distillation_loss(outputs.logits, teacher, labels, args.temperature, args.alpha, args.objective)
         return (loss, outputs) if return_outputs else loss
 
 
 def check_teacher_column(dataset: Dataset, classes: int) -> None:
     """Raise ``InputError`` where ``teacher_logits`` is absent or has not one number for each of ``classes``."""
-    if "teacher_logits" not in dataset.column_names:
-        raise InputError("The training set has no column teacher_logits: call add_teacher_outputs(dataset, teacher, tokenizer) first.")
-    if len(dataset) and (width := len(dataset[0]["teacher_logits"])) != classes:
-        raise InputError(
-            f"The teacher tells {width} classes apart and the student {classes}: make the student from this teacher, or "
-            "give both the same labels."
-        )
+    remedy = "call add_teacher_outputs(dataset, teacher, tokenizer) first"
+    require("teacher_logits" in dataset.column_names, f"The training set has no column teacher_logits: {remedy}.")
+    width, remedy = len(dataset[0]["teacher_logits"]), "make the student from this teacher, or give both the same labels"
+    require(width == classes, f"The teacher tells {width} classes apart and the student {classes}: {remedy}.")
 
 
 def encode(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int = 128) -> Dataset:
@@ -137,10 +122,8 @@ def encode(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int
         encoded = tokenizer(batch["text"], truncation=True, max_length=max_length)
         return {**encoded, "labels": [-100 if label < 0 else label for label in batch["label"]]}
 
-    kept = [name for name in dataset.column_names if name == "teacher_logits"]
-    return dataset.map(
-        one_batch, batched=True, remove_columns=[name for name in dataset.column_names if name not in kept], keep_in_memory=True
-    )
+    others = [name for name in dataset.column_names if name != "teacher_logits"]
+    return dataset.map(one_batch, batched=True, remove_columns=others, keep_in_memory=True)
 
 
 def by_length(encoded: Dataset) -> Dataset:
@@ -175,13 +158,9 @@ class StepBar(TrainerCallback):
 
 
 def train_classifier(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Dataset,
-    validation: Dataset,
-    args: DistillationArguments,
-    max_length: int = 128,
-) -> list[dict[str, Any]]:
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
+    args: DistillationArguments, max_length: int = 128,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Train in place: on the teacher where ``train`` has ``teacher_logits``, else on labels with a plain ``Trainer``.
 
     Afterwards the model holds the best epoch by validation accuracy. Returns the log (loss and accuracy by epoch).
@@ -189,18 +168,13 @@ def train_classifier(
     kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
-        settings.output_dir = scratch
+        settings.output_dir, settings.disable_tqdm = scratch, True
         trainer = kind(
-            model=model,
-            args=settings,
-            train_dataset=encode(train, tokenizer, max_length),
-            eval_dataset=by_length(encode(validation, tokenizer, max_length)),
-            data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=accuracy_metric,
-        )
+            model=model, args=settings, callbacks=[StepBar()],
+            train_dataset=encode(train, tokenizer, max_length), eval_dataset=by_length(encode(validation, tokenizer, max_length)),
+            data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=accuracy_metric,
+        )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(StepBar())
         if kind is Trainer and args.early_stopping_patience > 0:
             trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
         trainer.train()
@@ -209,25 +183,20 @@ def train_classifier(
 
 
 def add_teacher_outputs(
-    dataset: Dataset | DatasetDict,
-    teacher: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    max_length: int = 128,
-    batch_size: int = 32,
-) -> Any:
+    dataset: Dataset | DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+    max_length: int = 128, batch_size: int = 32,
+) -> Any:  # fmt: skip
     """The data set with a column ``teacher_logits`` (K numbers a row), computed once and cached under ``KDLIB_HOME``.
 
     The cache is keyed by the weights, the tokenizer, the settings and the texts, in shards of 1,024 texts: an interrupted
     run goes on at the shard where it stopped. A shard that cannot be read is computed again, and said so.
     """
     if isinstance(dataset, DatasetDict):
-        splits = {name: add_teacher_outputs(part, teacher, tokenizer, max_length=max_length, batch_size=batch_size)
-                  for name, part in dataset.items()}  # fmt: skip
+        splits = {name: add_teacher_outputs(part, teacher, tokenizer, max_length, batch_size) for name, part in dataset.items()}
         return DatasetDict(splits)
     folder = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length)
     texts = list(dataset["text"])
-    logits = []
+    logits = [np.zeros((0, int(teacher.config.num_labels or 0)), np.float32)]
     for start in progress(range(0, len(texts), SHARD_SIZE), "teacher labels texts"):
         shard = texts[start : start + SHARD_SIZE]
         file = folder / f"{hashlib.sha256(json.dumps(shard).encode()).hexdigest()[:24]}.safetensors"
@@ -236,18 +205,15 @@ def add_teacher_outputs(
             values = predict_logits(teacher, tokenizer, shard, batch_size, max_length)
             write_shard(file, values)
         logits.append(values)
-    columns = np.concatenate(logits) if logits else np.zeros((0, int(teacher.config.num_labels or 0)), np.float32)
-    if "teacher_logits" in dataset.column_names:
-        dataset = dataset.remove_columns("teacher_logits")
-    return dataset.add_column("teacher_logits", columns.tolist())
+    others = [name for name in dataset.column_names if name != "teacher_logits"]
+    return dataset.select_columns(others).add_column("teacher_logits", np.concatenate(logits).tolist())
 
 
 def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *settings: Any) -> str:
     """A digest of the weights, the tokenizer and the settings, equal exactly when all of them are (wherever they lie)."""
     saved = ("_name_or_path", "architectures", "dtype", "transformers_version")  # of the checkpoint, not of the function
     config = {name: value for name, value in model.config.to_dict().items() if name not in saved}
-    rules = tokenizer_rules(tokenizer)
-    digest = hashlib.sha256(json.dumps([config, rules, settings], sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps([config, tokenizer_rules(tokenizer), settings], sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
@@ -256,8 +222,7 @@ def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *set
 
 def tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     """All that decides how a text is cut: settings, vocabulary and, of a fast tokenizer, every step, of a slow one its files."""
-    settings = {name: value for name, value in vars(tokenizer).items() if isinstance(value, bool | int | str)}
-    settings.pop("name_or_path", None)
+    settings = {name: value for name, value in vars(tokenizer).items() if isinstance(value, int | str) and name != "name_or_path"}
     if tokenizer.is_fast:
         steps = json.loads(tokenizer.backend_tokenizer.to_str())
         return [settings, steps | {"truncation": None, "padding": None}]  # which are left over from the last call
@@ -276,13 +241,9 @@ def read_shard(file: Path, rows: int) -> np.ndarray | None:
     """The logits of one shard; ``None`` where there is no file or where it is damaged (which is said)."""
     if not file.is_file():
         return None
-    try:
-        with safe_open(file, framework="numpy") as shard:
-            values = shard.get_tensor("logits")
-            intact = shard.metadata()["sha256"] == hashlib.sha256(values.tobytes()).hexdigest()
-    except (SafetensorError, OSError, KeyError, TypeError):
-        intact = False
-    if not intact or len(values) != rows:
-        print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
-        return None
-    return values
+    with suppress(SafetensorError, OSError, KeyError, TypeError), safe_open(file, framework="numpy") as shard:
+        values = shard.get_tensor("logits")
+        if len(values) == rows and shard.metadata()["sha256"] == hashlib.sha256(values.tobytes()).hexdigest():
+            return values
+    print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
+    return None

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -16,8 +16,7 @@ from .plots import chinese_font
 from .sources import load_sources, source_folder
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One line of ``kdlib doctor``: ``fine`` is False where ``remedy`` is worth reading."""
 
     name: str

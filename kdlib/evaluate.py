@@ -1,12 +1,13 @@
 """Measuring classifiers: accuracy, agreement, calibration, and paired differences on the same texts."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -15,7 +16,12 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .errors import InputError
-from .files import progress as bar
+
+
+def require(condition: object, message: str) -> None:
+    """Raise ``InputError`` with this sentence unless the condition holds."""
+    if not condition:
+        raise InputError(message)
 
 
 @contextmanager
@@ -30,42 +36,39 @@ def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
         model.train(training)
 
 
-def accepted(model: PreTrainedModel, encoded: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model's ``forward`` names of a tokenizer's output (DistilBERT takes no token_type_ids)."""
+def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[str], max_length: int) -> torch.Tensor:
+    """Logits [batch, K] on the CPU, from texts; the copy waits until a GPU has finished.
+
+    The model gets what its ``forward`` names of the tokenizer's output: DistilBERT takes no token_type_ids.
+    """
+    encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt").to(model.device)
     parameters = inspect.signature(model.forward).parameters
     names = [name for name in encoded if name in parameters] or ["input_ids", "attention_mask"]
-    return {name: encoded[name] for name in names}
+    return model(**{name: encoded[name] for name in names}).logits.cpu()
 
 
 def predict_logits(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
-    batch_size: int = 64, max_length: int = 128, progress: str | None = None,
+    batch_size: int = 64, max_length: int = 128,
 ) -> np.ndarray:  # fmt: skip
     """Logits [n, K] in float32, in the order of ``texts``.
 
     Batches hold texts of similar length, so that little is spent on padding. The model runs on its own
-    device, without dropout, and its mode is restored. Texts are cut after ``max_length`` tokens; ``progress``
-    names a bar (``None``: no bar).
+    device, without dropout, and its mode is restored. Texts are cut after ``max_length`` tokens.
 
     Raises ``InputError`` for one string in place of a list, and for a text that is not a string.
     """
-    if isinstance(texts, str):
-        raise InputError("texts is a single string: give a list of strings, such as [text].")
+    require(not isinstance(texts, str), "texts is a single string: give a list of strings, such as [text].")
     texts = list(texts)
-    if wrong := [row for row, text in enumerate(texts) if not isinstance(text, str)]:
-        raise InputError(f"Text {wrong[0]} is {texts[wrong[0]]!r}, not a string: drop rows without a text.")
+    for row, text in enumerate(texts):
+        require(isinstance(text, str), f"Text {row} is {text!r}, not a string: drop rows without a text.")
     logits = np.zeros((len(texts), int(model.config.num_labels or 0)), np.float32)
-    if not texts:
-        return logits
-    encoded = accepted(model, tokenizer(texts, truncation=True, max_length=max_length))
-    order = np.argsort([len(ids) for ids in encoded["input_ids"]], kind="stable")
-    starts: Any = range(0, len(texts), batch_size)
+    lengths = [len(tokenizer(text, truncation=True, max_length=max_length)["input_ids"]) for text in texts]
+    order = np.argsort(lengths, kind="stable")
     with evaluation_mode(model):
-        for start in bar(starts, progress) if progress else starts:
+        for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
-            batch = {name: [values[i] for i in rows] for name, values in encoded.items()}
-            inputs = tokenizer.pad(batch, return_tensors="pt").to(model.device)
-            logits[rows] = model(**inputs).logits.float().cpu().numpy()
+            logits[rows] = classify(model, tokenizer, [texts[i] for i in rows], max_length).float().numpy()
     return logits
 
 
@@ -97,31 +100,26 @@ def evaluate(labels: ArrayLike, logits: ArrayLike, names: Sequence[str]) -> Eval
     """
     truth, scores, classes = np.asarray(labels), np.asarray(logits, float), range(len(names))
     check_fit(truth, scores, len(names))
-    if wrong := [f"{label} (row {row})" for row, label in enumerate(truth) if label not in classes]:
-        raise InputError(f"Label {wrong[0]} is none of 0 to {len(names) - 1}: drop the rows without a label.")
-    if (diverged := ~np.isfinite(scores.max(-1))).any():
-        raise InputError(f"Row {diverged.argmax()} of the logits is not finite: lower the learning rate.")
+    for row, label in enumerate(truth):
+        require(label in classes, f"Label {label} (row {row}) is none of 0 to {len(names) - 1}: drop the rows without a label.")
+    finite = np.isfinite(scores.max(-1))
+    require(finite.all(), f"Row {finite.argmin()} of the logits is not finite: lower the learning rate.")
     truth, predicted = truth.astype(int), scores.argmax(-1)
     figures = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
-    rows = zip(*(column.tolist() for column in figures), strict=True)
-    keys = ("precision", "recall", "f1", "support")
     hits = int((predicted == truth).sum())
     low, high = stats.binomtest(hits, len(truth)).proportion_ci(method="wilson")
     return EvaluationResult(
-        n=len(truth),
-        accuracy=hits / len(truth),
-        accuracy_interval=(float(low), float(high)),
-        macro_f1=float(np.mean(figures[2])),
-        per_class={name: dict(zip(keys, row, strict=True)) for name, row in zip(names, rows, strict=True)},
+        n=len(truth), accuracy=hits / len(truth), accuracy_interval=(float(low), float(high)), macro_f1=float(np.mean(figures[2])),
+        per_class=pd.DataFrame(figures, ["precision", "recall", "f1", "support"], list(names)).to_dict(),
         confusion=confusion_matrix(truth, predicted, labels=classes).tolist(),
         expected_calibration_error=expected_calibration_error(softmax(scores, axis=-1), truth),
-    )
+    )  # fmt: skip
 
 
 def check_fit(labels: np.ndarray, scores: np.ndarray, classes: int) -> None:
     """Raise ``InputError`` unless labels are [n] and scores [n, classes] with n > 0."""
-    if labels.ndim != 1 or not labels.size or scores.shape != (len(labels), classes):
-        raise InputError(f"Shapes {labels.shape}, {scores.shape} do not fit: give [n] and [n, {classes}].")
+    fits = labels.ndim == 1 and labels.size and scores.shape == (len(labels), classes)
+    require(fits, f"Shapes {labels.shape}, {scores.shape} do not fit: give [n] and [n, {classes}].")
 
 
 def agreement(logits_a: ArrayLike, logits_b: ArrayLike) -> float:
@@ -133,8 +131,7 @@ def agreement(logits_a: ArrayLike, logits_b: ArrayLike) -> float:
 
 def retention(student_accuracy: float, teacher_accuracy: float) -> float:
     """The student's accuracy as a share of the teacher's, which must be above 0 (else ``InputError``)."""
-    if not teacher_accuracy > 0:
-        raise InputError(f"The teacher's accuracy is {teacher_accuracy}: compare with a teacher above 0.")
+    require(teacher_accuracy > 0, f"The teacher's accuracy is {teacher_accuracy}: compare with a teacher above 0.")
     return student_accuracy / teacher_accuracy
 
 
@@ -148,12 +145,16 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
     """
     shares, truth = np.asarray(probabilities, float), np.asarray(labels)
     check_fit(truth, shares, shares.shape[-1])
-    if not np.allclose(shares.sum(-1), 1, atol=1e-4):
-        raise InputError("The rows of the probabilities do not sum to 1: give the softmax of the logits.")
-    confidence, correct = shares.max(-1), shares.argmax(-1) == truth
+    require(np.allclose(shares.sum(-1), 1, atol=1e-4), "The rows do not sum to 1: give the softmax of the logits.")
+    return sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in reliability(shares, truth, bins)) / len(truth)
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> list[dict[str, float]]:
+    """Mean confidence, accuracy and count ``n`` of each filled bin, which are those of `expected_calibration_error`."""
+    confidence, correct = probabilities.max(-1), probabilities.argmax(-1) == labels
     place = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
-    gaps = np.bincount(place, correct - confidence)  # n_b · (accuracy_b − confidence_b)
-    return float(np.abs(gaps).sum() / len(confidence))
+    texts = pd.DataFrame({"confidence": confidence, "accuracy": correct, "n": 1})
+    return texts.groupby(place).agg({"confidence": "mean", "accuracy": "mean", "n": "sum"}).to_dict("records")
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,9 @@ class PairedDifference:
 def paired_gaps(correct_a: ArrayLike, correct_b: ArrayLike) -> np.ndarray:
     """Correct a − correct b as [seeds, n]; ``InputError`` unless both are 0 and 1, [n] or [seeds, n]."""
     a, b = np.asarray(correct_a, float), np.asarray(correct_b, float)
-    if a.shape != b.shape or a.ndim not in (1, 2) or not a.size:
-        raise InputError(f"The shapes are {a.shape} and {b.shape}: give both as [n] or both as [seeds, n].")
-    if not np.isin([a, b], (0, 1)).all():
-        raise InputError("Some entries are neither 0 nor 1: give predictions == labels of each model.")
+    fits = a.shape == b.shape and a.ndim in (1, 2) and a.size
+    require(fits, f"The shapes are {a.shape} and {b.shape}: give both as [n] or both as [seeds, n].")
+    require(np.isin([a, b], (0, 1)).all(), "Some entries are neither 0 nor 1: give predictions == labels of each model.")
     return np.atleast_2d(a - b)
 
 
@@ -205,8 +205,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     [seeds, n].
     """
     gaps = paired_gaps(correct_a, correct_b)
-    if np.ndim(correct_a) != 1:
-        raise InputError(f"The shape is {np.shape(correct_a)}: give [n], one seed of each model.")
+    require(np.ndim(correct_a) == 1, f"The shape is {np.shape(correct_a)}: give [n], one seed of each model.")
     only_a, only_b = int((gaps > 0).sum()), int((gaps < 0).sum())
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
@@ -220,16 +219,24 @@ def smallest_detectable_difference(correct_a: ArrayLike, correct_b: ArrayLike, p
     than two texts.
     """
     gaps = paired_gaps(correct_a, correct_b).mean(0)
-    if len(gaps) < 2:
-        raise InputError("There is one text, which has no variance: give at least two.")
+    require(len(gaps) > 1, "There is one text, which has no variance: give at least two.")
     z = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
     return float(z * np.sqrt(gaps.var(ddof=1) / len(gaps)))
 
 
+def difference(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, float]:
+    """Accuracy a − b with its paired 95 % interval, McNemar's p (first seed) and what the test set could have shown.
+
+    ``correct_*`` are [seeds, n]; a model with one seed is compared with every seed of the other.
+    """
+    a, b = np.broadcast_arrays(correct_a, correct_b)
+    tests = {"mcnemar_p": mcnemar(a[0], b[0]), "smallest_detectable": smallest_detectable_difference(a, b)}
+    return asdict(paired_bootstrap(a, b)) | tests
+
+
 def mean_and_sd(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation (n − 1), 0 for one value; raises ``InputError`` for none."""
-    if len(values) == 0:
-        raise InputError("There are no values to take the mean of: give at least one.")
+    require(len(values), "There are no values to take the mean of: give at least one.")
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
@@ -239,5 +246,4 @@ def describe_difference(difference: PairedDifference, name_a: str, name_b: str) 
     span = f"(95 % interval {low:+.1f} to {high:+.1f})"
     if low <= 0 <= high:
         return f"The difference between {name_a} and {name_b}, {gap:+.1f} points {span}, is inside the noise."
-    comparison = f"{abs(gap):.1f} points {'better' if gap > 0 else 'worse'}"
-    return f"On the same texts, {name_a} is {comparison} than {name_b} {span}."
+    return f"On the same texts, {name_a} is {abs(gap):.1f} points {'better' if gap > 0 else 'worse'} than {name_b} {span}."

@@ -23,11 +23,10 @@ def home() -> Path:
     path = Path(os.environ.get("KDLIB_HOME") or user_cache_path("kdlib")).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        remedy = "set the variable KDLIB_HOME to a folder of yours"
-        raise InputError(f"The folder {path} cannot be written ({error.strerror}): {remedy}.") from error
+        said = f"The folder {path} cannot be written ({error.strerror}): set the variable KDLIB_HOME to a folder of yours."
+        raise InputError(said) from error
     return path
 
 
@@ -57,8 +56,7 @@ def written_aside(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        problem = f"{target} cannot be written ({error.strerror})"
-        raise InputError(f"{problem}: choose a folder of yours.") from error
+        raise InputError(f"{target} cannot be written ({error.strerror}): choose a folder of yours.") from error
     new, old = aside / target.name, aside / f"{target.name}.old"
     try:
         yield new
@@ -66,10 +64,10 @@ def written_aside(target: Path) -> Iterator[Path]:
             target.replace(old)
         new.replace(target)
     except OSError as error:
-        if error.errno not in (28, 122):  # ENOSPC, EDQUOT
-            raise
-        remedy = "make room, or set KDLIB_HOME to another disk"
-        raise InputError(f"The disk that holds {target.parent} is full: {remedy}.") from error
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            said = f"The disk that holds {target.parent} is full: make room, or set KDLIB_HOME to another disk."
+            raise InputError(said) from error
+        raise
     finally:
         if old.exists() and not target.exists():
             old.replace(target)

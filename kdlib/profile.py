@@ -15,8 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .errors import InputError
-from .evaluate import accepted, evaluation_mode
+from .evaluate import classify, evaluation_mode, require
 
 
 def profile_model(
@@ -40,9 +39,8 @@ def profile_model(
     Raises ``InputError`` without texts, batch sizes or repeats.
     """
     texts = list(texts)
-    if not texts or not batch_sizes or min(*batch_sizes, repeats) < 1:
-        given = f"{len(texts)} texts, batch sizes {tuple(batch_sizes)}, repeats {repeats}"
-        raise InputError(f"There is nothing to time ({given}): give at least 1 of each.")
+    given = f"{len(texts)} texts, batch sizes {tuple(batch_sizes)}, repeats {repeats}"
+    require(texts and batch_sizes and min(*batch_sizes, repeats) > 0, f"There is nothing to time ({given}): give at least 1 of each.")
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     tokenizer("")  # forgets the truncation and padding of earlier calls, which would be saved with it
@@ -51,46 +49,28 @@ def profile_model(
         tokenizer.save_pretrained(folder)
         sizes = {file: file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()}
     tokens = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
-    median = texts[np.argsort([len(ids) for ids in tokens], kind="stable")[len(texts) // 2]]
+    typical = texts[np.argsort([len(ids) for ids in tokens], kind="stable")[len(texts) // 2]]
     latency = {}
     with evaluation_mode(model):
         # The counter sees the matrix products of attention only where they are not fused into one kernel.
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            classify(model, tokenizer, [median], max_length)
+            classify(model, tokenizer, [typical], max_length)
         for size in batch_sizes:
-            times = time_batches(model, tokenizer, texts, size, repeats, max_length)
-            latency[str(size)] = {"median": float(np.median(times)), "p95": float(np.quantile(times, 0.95))}
+            times = []
+            for turn in range(-2, repeats):
+                batch = [texts[(turn * size + i) % len(texts)] for i in range(size)]
+                start = time.perf_counter()
+                classify(model, tokenizer, batch, max_length)
+                times.append(1000 * (time.perf_counter() - start))
+            median, p95 = np.quantile(times[2:], (0.5, 0.95)).tolist()  # without the warm-up
+            latency[str(size)] = {"median": median, "p95": p95}
     largest = max(batch_sizes)
     return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "bytes": sum(sizes.values()),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()), "bytes": sum(sizes.values()),
         "weight_bytes": sum(size for file, size in sizes.items() if file.suffix == ".safetensors"),
-        "flops": counter.get_total_flops(),
-        "latency_ms": latency,
-        "throughput": 1000 * largest / latency[str(largest)]["median"],
-        "peak_memory_mb": peak_memory(model.device),
-    }
-
-
-def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[str], max_length: int) -> torch.Tensor:
-    """Logits [batch, K] on the CPU, from texts; the copy waits until a GPU has finished."""
-    encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
-    inputs = accepted(model, encoded.to(model.device))
-    return model(**inputs).logits.cpu()
-
-
-def time_batches(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str],
-    size: int, repeats: int, max_length: int,
-) -> list[float]:  # fmt: skip
-    """Milliseconds of ``repeats`` batches of ``size`` texts taken in turn, after two that are not counted."""
-    times = []
-    for turn in range(-2, repeats):
-        batch = [texts[(turn * size + i) % len(texts)] for i in range(size)]
-        start = time.perf_counter()
-        classify(model, tokenizer, batch, max_length)
-        times.append(1000 * (time.perf_counter() - start))
-    return times[2:]
+        "flops": counter.get_total_flops(), "latency_ms": latency,
+        "throughput": 1000 * largest / latency[str(largest)]["median"], "peak_memory_mb": peak_memory(model.device),
+    }  # fmt: skip
 
 
 def peak_memory(device: torch.device) -> float:
@@ -105,5 +85,5 @@ def peak_memory(device: torch.device) -> float:
         return psutil.Process().memory_info().peak_wset / 1e6
     import resource  # absent on Windows
 
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_rss / 1e6 if sys.platform == "darwin" else peak_rss * 1024 / 1e6  # macOS counts bytes, others KiB

@@ -1,6 +1,5 @@
 """Figures against hand counts, closed forms, plain loops, simulations; logits against one text at a time."""
 
-import importlib
 import json
 import math
 import statistics
@@ -214,21 +213,6 @@ def test_half_precision_comes_back_as_float32() -> None:
 
 def test_no_texts_give_no_rows() -> None:
     assert predict_logits(make_model(), make_tokenizer(), []).shape == (0, CLASSES)
-
-
-def test_a_bar_shows_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    bars: list[tuple[int, str]] = []
-
-    def record(steps: Any, what: str) -> Any:
-        bars.append((len(steps), what))
-        return steps
-
-    monkeypatch.setattr(importlib.import_module("kdlib.evaluate"), "bar", record)
-    predict_logits(make_model(), make_tokenizer(), TEXTS, batch_size=4)
-    assert bars == []
-    predict_logits(make_model(), make_tokenizer(), TEXTS, batch_size=4, progress="test set")
-    assert bars == [(2, "test set")]
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("texts", "says"), [("good", "single string"), (["good", None], r"Text 1 is None")])

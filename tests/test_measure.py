@@ -104,9 +104,9 @@ def test_an_interval_stays_within_0_and_1() -> None:
 def test_reliability_bins_by_hand() -> None:
     probabilities = np.array([[0.55, 0.45], [0.42, 0.58], [0.9, 0.1], [0.05, 0.95], [1.0, 0.0]])
     bins = reliability(probabilities, np.array([0, 0, 0, 1, 1]))
-    assert [b["n"] for b in bins] == [2, 3]  # [0.5, 0.6) and [0.9, 1]
-    assert [b["confidence"] for b in bins] == pytest.approx([(0.55 + 0.58) / 2, (0.9 + 0.95 + 1) / 3])
-    assert [b["accuracy"] for b in bins] == pytest.approx([1 / 2, 2 / 3])
+    assert [b["n"] for b in bins] == [2, 1, 2]  # (0.5, 0.6], (0.8, 0.9] and (0.9, 1]
+    assert [b["confidence"] for b in bins] == pytest.approx([(0.55 + 0.58) / 2, 0.9, (0.95 + 1) / 2])
+    assert [b["accuracy"] for b in bins] == pytest.approx([1 / 2, 1, 1 / 2])
 
 
 def test_reliability_bins_hold_every_text_once() -> None:

@@ -169,6 +169,12 @@ def test_models_drawn_in_one_cloud_differ_in_grey() -> None:
     assert min(np.diff(shades)) > 20
 
 
+def test_any_two_models_differ_in_grey() -> None:
+    """The accuracy figure draws all of them."""
+    shades = sorted(lightness(colour) for colour, _ in STYLES.values())
+    assert min(np.diff(shades)) >= 8
+
+
 def test_the_chinese_font_is_an_installed_one_or_none() -> None:
     found = plots.chinese_font()
     assert found is None or any(font.name == found for font in font_manager.fontManager.ttflist)
