@@ -52,7 +52,7 @@ def main(rows: int = 500, epochs: float = 1) -> None:
             if head == "mean pooling":
                 model.__class__ = MeanPooledBert
                 model.bert.pooler = MeanPooling(model.bert.pooler)
-            model = kdlib.finetune_teacher(model, tokenizer, train, validation, method=method, num_train_epochs=epochs, disable_tqdm=True)
+            model = kdlib.finetune_teacher(model, tokenizer, train, validation, method=method, num_train_epochs=epochs)
             accuracy = {}
             for language, part in data.items():
                 logits = kdlib.predict_logits(model, tokenizer, part["validation"]["text"])

@@ -22,7 +22,8 @@ from safetensors.numpy import save_file
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
-from .evaluate import predict_logits, require
+from .errors import require
+from .evaluate import predict_logits
 from .files import home, progress, written_aside
 from .losses import distillation_loss, hard_target_loss
 

@@ -15,13 +15,7 @@ from scipy.special import softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .errors import InputError
-
-
-def require(condition: object, message: str) -> None:
-    """Raise ``InputError`` with this sentence unless the condition holds."""
-    if not condition:
-        raise InputError(message)
+from .errors import require
 
 
 @contextmanager

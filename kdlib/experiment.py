@@ -109,7 +109,6 @@ class Settings:
             num_train_epochs=chosen.get(kind, epochs),
             learning_rate=self.labels_only_learning_rate if labels_only else self.learning_rate,
             seed=seed,
-            disable_tqdm=True,
         )
 
 
@@ -184,7 +183,7 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
         recipe: dict[str, Any] = {"method": training}
         if training == "continue":
             recipe = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
-        tuned = finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, disable_tqdm=True, **recipe)
+        tuned = finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe)
         tuned.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlib.errors import InputError
+from kdlib.errors import require
 
 Mask = Tensor | None  # None: every position counts
 Layers = Sequence[Tensor]
@@ -24,22 +24,17 @@ LayerMap = Sequence[tuple[int, int]]
 Prepared = tuple[Tensor, Tensor, Tensor]  # student, teacher, mask as booleans
 
 
-def _require(holds: object, message: str) -> None:
-    if not holds:
-        raise InputError(message)
-
-
 def _require_same(student: Tensor, teacher: Tensor, dim: int, what: str, remedy: str) -> None:
     s, t = student.shape[dim], teacher.shape[dim]
-    _require(s == t, f"the student has {s} {what} and the teacher {t}: {remedy}.")
+    require(s == t, f"the student has {s} {what} and the teacher {t}: {remedy}.")
 
 
 def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
     """Upcast both, detach the teacher, put zeros at masked positions; without a mask all are valid."""
     s, t = student.shape[:-1], teacher.shape[:-1]
-    _require(s == t, f"the student's positions are {[*s]}, the teacher's {[*t]}: run both on one batch.")
+    require(s == t, f"the student's positions are {[*s]}, the teacher's {[*t]}: run both on one batch.")
     valid = torch.ones(s, dtype=torch.bool, device=student.device) if mask is None else mask.bool()
-    _require(valid.shape == s, f"mask has shape {[*valid.shape]} but needs {[*s]}: one 0 or 1 each.")
+    require(valid.shape == s, f"mask has shape {[*valid.shape]} but needs {[*s]}: one 0 or 1 each.")
     keep, dtype = valid.unsqueeze(-1), torch.promote_types(student.dtype, torch.float32)
     # Select before any nonlinearity: 0 * nan is nan, in the gradient too.
     return torch.where(keep, student.to(dtype), 0.0), torch.where(keep, teacher.detach().to(dtype), 0.0), valid
@@ -47,7 +42,7 @@ def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
 
 def _logits(student: Tensor, teacher: Tensor, mask: Mask, temperature: float = 1.0) -> Prepared:
     """`_prepare` for logits, which are divided by the temperature."""
-    _require(0 < temperature < math.inf, f"temperature is {temperature} but must be above 0: try 1 to 10.")
+    require(0 < temperature < math.inf, f"temperature is {temperature} but must be above 0: try 1 to 10.")
     _require_same(student, teacher, -1, "classes", "give both the same label names in the same order")
     student, teacher, valid = _prepare(student, teacher, mask)
     return student / temperature, teacher / temperature, valid
@@ -63,11 +58,11 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 def _layer_pairs(student: Layers, teacher: Layers, layer_map: LayerMap) -> list[tuple[Tensor, Tensor]]:
     """The (student, teacher) tensors that layer_map names."""
-    _require(student and teacher, "no layers: set output_hidden_states, or output_attentions with attn_implementation='eager'.")
-    _require(layer_map, "layer_map is empty: name at least one pair (student index, teacher index).")
+    require(student and teacher, "no layers: set output_hidden_states, or output_attentions with attn_implementation='eager'.")
+    require(layer_map, "layer_map is empty: name at least one pair (student index, teacher index).")
     for s, t in layer_map:
         for name, index, n in (("student", s, len(student)), ("teacher", t, len(teacher))):
-            _require(-n <= index < n, f"layer_map has {name} index {index}: take one from 0 to {n - 1}.")
+            require(-n <= index < n, f"layer_map has {name} index {index}: take one from 0 to {n - 1}.")
     return [(student[s], teacher[t]) for s, t in layer_map]
 
 
@@ -127,7 +122,7 @@ def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Mask = None) 
     Raises InputError: labels or a mask of another shape than the rows.
     """
     has, needs = labels.shape, student_logits.shape[:-1]
-    _require(has == needs, f"labels have shape {[*has]} but need {[*needs]}: pass one a row, -1 for none.")
+    require(has == needs, f"labels have shape {[*has]} but need {[*needs]}: pass one a row, -1 for none.")
     logits, _, valid = _prepare(student_logits, student_logits, mask)
     targets = torch.where(valid & (labels >= 0), labels.long(), -100)  # -100: what cross_entropy leaves out
     total = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum")
@@ -147,8 +142,8 @@ def distillation_loss(
     Raises InputError: alpha outside [0, 1], unknown objective, and what the two losses raise.
     Source: Hinton, Vinyals, Dean (2015), "Distilling the Knowledge in a Neural Network", §2.
     """
-    _require(0 <= alpha <= 1, f"alpha is {alpha} but must lie from 0 (labels only) to 1 (teacher only).")
-    _require(objective in ("kl", "ce", "mse"), f"objective is {objective!r} but must be 'kl', 'ce' or 'mse'.")
+    require(0 <= alpha <= 1, f"alpha is {alpha} but must lie from 0 (labels only) to 1 (teacher only).")
+    require(objective in ("kl", "ce", "mse"), f"objective is {objective!r} but must be 'kl', 'ce' or 'mse'.")
     softened = {"kl": soft_target_loss, "ce": soft_cross_entropy}.get(objective)
     both = student_logits, teacher_logits
     soft = softened(*both, temperature, mask) if softened else logit_mse(*both, mask)
@@ -237,7 +232,7 @@ def minilm_relation_loss(student_states: Tensor, teacher_states: Tensor, attenti
     """
     s, t = student_states.shape[-1], teacher_states.shape[-1]
     divides = relation_heads > 0 and s % relation_heads == t % relation_heads == 0
-    _require(divides, f"relation_heads {relation_heads} must divide {s} and {t}: try {math.gcd(s, t)}.")
+    require(divides, f"relation_heads {relation_heads} must divide {s} and {t}: try {math.gcd(s, t)}.")
     student, teacher, valid = _prepare(student_states, teacher_states, attention_mask)
     log_q, log_p = (_log_relations(states, valid, relation_heads) for states in (student, teacher))
     return _mean(_kl(log_p, log_q).mean(1), valid)

@@ -16,6 +16,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from .errors import require
 from .files import home, written_aside
 from .sources import fetch
 
@@ -40,8 +41,12 @@ def packaged_checkpoint() -> Path:
 
 
 def read_packaged(path: Path) -> tuple[BertConfig, PreTrainedTokenizerFast, dict[str, torch.Tensor]]:
-    """Configuration, tokenizer and state dict of a ``BertModel`` without pooler from the packaged file."""
+    """Configuration, tokenizer and state dict of a ``BertModel`` without pooler from the packaged file.
+
+    Raises ``InputError`` for a file of another kind.
+    """
     data = path.read_bytes()
+    require(data[:4] == b"E5S1", f"{path} is no packaged E5 model (it starts with {data[:4]!r}): delete it and run `kdlib fetch teacher`.")
     hidden, layers, heads, ffn, rows, positions, types, eps = struct.unpack_from("<7if", data, 8)
     pieces, bos, eos, pad, unk, size = struct.unpack_from("<5iQ", data, 44)
     offsets = np.frombuffer(data, "<u4", pieces + 1, 72)

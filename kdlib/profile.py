@@ -15,7 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .evaluate import classify, evaluation_mode, require
+from .errors import require
+from .evaluate import classify, evaluation_mode
 
 
 def profile_model(

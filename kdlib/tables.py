@@ -7,6 +7,7 @@ rows that it names are counted from 1 without the header, each file or split on 
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow.parquet
 from charset_normalizer import from_bytes
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from .errors import InputError
+from .errors import InputError, require
 
 LANGUAGES = Path(datasets.__file__).parent / "utils/resources/languages.json"  # codes and their names
 MIN_ROWS_PER_CLASS = 8
@@ -64,11 +65,14 @@ def read_table(
             ambiguous; texts, labels, languages, ids or probabilities that are missing or unusable; fewer
             than two classes, or a class with fewer than 8 rows.
     """
-    frames, names = _read_frames(source, labelled), list(label_names or ())
-    empty = ", ".join(where for where, frame in frames.items() if frame.empty)
-    _require(frames and not empty, f"{empty or source} is empty: give rows, or a folder with files like en.csv.")
-    chosen = {"text": text_column, "id": id_column, "source": None} | ({"label": label_column} if labelled else {})
+    names = list(label_names or ())
+    require(len(names) != 1 and len(set(names)) == len(names), f"label_names {names}: give different names.")
+    frames = _read_frames(source, labelled)
     by_name = isinstance(source, (str, Path)) and Path(source).expanduser().is_dir()
+    name = str(source) if by_name else type(source).__name__
+    empty = [where for where, frame in frames.items() if frame.empty] or [name] * (not frames)
+    require(not empty, f"{', '.join(empty)} is empty: give rows, or a folder with files like en.csv.")
+    chosen = {"text": text_column, "id": id_column, "source": None} | ({"label": label_column} if labelled else {})
     chosen |= {"language": language_column} if language_column or not (language or by_name) else {}
     table = pd.concat([_select(where, frame, chosen, language) for where, frame in frames.items()], ignore_index=True)
     table[["language", "source", "id"]] = table[["language", "source", "id"]].apply(_strings)
@@ -76,9 +80,11 @@ def read_table(
     good = table["text"].map(lambda text: isinstance(text, str) and text.strip() != "")
     _check_rows(table, good, "the text is empty or not text", "fill in or remove these, or set text_column")
     table["language"] = table["language"].str.lower()
-    good = table["language"].isin([code for code in json.loads(LANGUAGES.read_bytes()) if len(code) == 2])
-    problem = f"unknown language {_listed(table.loc[~good, 'language'].unique())}"
-    _check_rows(table, good, problem, "write its two-letter ISO 639-1 code, such as en, fr or zh")
+    codes = {code: name.lower().split("; ") for code, name in json.loads(LANGUAGES.read_bytes()).items() if len(code) == 2}
+    for bad in table.loc[~table["language"].isin(codes), "language"][:1]:
+        likely = [code for code, known in codes.items() if bad in known or re.match(f"{code}[-_]", bad)]
+        remedy = f"write {(likely or ['a two-letter ISO 639-1 code such as en'])[0]}"
+        _check_rows(table, table["language"] != bad, f"unknown language {bad!r}", remedy)
     good = (table["id"] != "") & ~table.duplicated(["stem", "id"])
     _check_rows(table, good, "the id is missing or a duplicate", "make ids unique or set id_column")
     if table["id"].duplicated().any():
@@ -92,11 +98,6 @@ def read_table(
     return Dataset.from_dict(table[list(features)].to_dict("list"), features=Features(features))
 
 
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise InputError(message)
-
-
 def _read_frames(source: Any, labelled: bool) -> dict[str, pd.DataFrame]:
     """A frame per file or split, by the name under which errors speak of it."""
     if isinstance(source, Dataset):
@@ -106,9 +107,9 @@ def _read_frames(source: Any, labelled: bool) -> dict[str, pd.DataFrame]:
     name, path, kinds = str(source), Path(source).expanduser(), SUFFIXES if labelled else (*SUFFIXES, ".txt")
     if path.is_dir():
         return {str(f): _read_file(f) for f in sorted(path.glob("[!.]*")) if f.suffix.lower() in kinds}
-    if path.exists() or path.suffix.lower() in kinds:
-        _require(path.exists(), f"{name}: there is no such file under {Path.cwd()}; check the path.")
-        _require(path.suffix.lower() in kinds, f"{name} is none of {', '.join(kinds)}: save it as one.")
+    if path.exists() or path.suffix.lower() in (*SUFFIXES, ".txt") or not re.fullmatch(r"\w[\w./-]*", name):
+        require(path.exists(), f"{name}: there is no such file under {Path.cwd()}; check the path.")
+        require(path.suffix.lower() in kinds, f"{name} is none of {', '.join(kinds)}: save it as one.")
         return {name: _read_file(path)}
     try:
         return {f"{name}/{split}": _frame(part) for split, part in datasets.load_dataset(name).items()}
@@ -146,16 +147,18 @@ def _read_csv(text: str, path: Path) -> pd.DataFrame:
     first = text.strip().splitlines()[0]
     mark = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
     known = mark in first or _fold(first) in COLUMN_NAMES["text"].split()
-    _require(known, f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
+    require(known, f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
     rows: list[list[str]] = []
     try:
         for row in filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)):
             rows.append(row)
             problem = f"{path}: row {len(rows) - 1} has {len(row)} fields, the header {len(rows[0])}"
-            _require(len(row) == len(rows[0]), f"{problem}; quote texts that hold the delimiter {mark!r}.")
+            require(len(row) == len(rows[0]), f"{problem}; quote texts that hold the delimiter {mark!r}.")
     except csv.Error as error:
         raise InputError(f"{path}: row {len(rows)}: {error}; close quotes, double those inside.") from error
-    return pd.DataFrame(rows[1:], columns=[name.strip() for name in rows[0]], dtype=object)
+    header = [name.strip() for name in rows[0]]
+    require(len(set(header)) == len(header), f"{path}: rename columns of one name ({_listed(header)}).")
+    return pd.DataFrame(rows[1:], columns=header, dtype=object)
 
 
 def _read_json(text: str, path: Path) -> pd.DataFrame:
@@ -164,7 +167,7 @@ def _read_json(text: str, path: Path) -> pd.DataFrame:
         try:
             rows += [dict(json.loads(line).items())] if line.strip() else []
             json.dumps(rows[-1:], ensure_ascii=False).encode()  # refuses lone surrogates, which are not text
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: line {number} is no JSON object; write one a line.") from error
     return pd.DataFrame(rows, dtype=object)
 
@@ -201,7 +204,7 @@ def _check_rows(table: pd.DataFrame, good: pd.Series, problem: str, remedy: str)
     bad = table[~good.astype(bool)]
     rows = bad.loc[bad["where"] == bad["where"].min(), "row"].tolist()
     place = ", ".join([*rows[:5], *[f"and {len(rows) - 5} more"] * (len(rows) > 5)])
-    _require(bad.empty, f"{bad['where'].min()}: {problem} in row{'s'[: len(rows) > 1]} {place}; {remedy}.")
+    require(bad.empty, f"{bad['where'].min()}: {problem} in row{'s'[: len(rows) > 1]} {place}; {remedy}.")
 
 
 def _encode_labels(table: pd.DataFrame, names: list[str]) -> tuple[list[str], pd.Series]:
@@ -215,10 +218,10 @@ def _encode_labels(table: pd.DataFrame, names: list[str]) -> tuple[list[str], pd
     if whole.all() and not set(labels) & set(names):
         labels = labels.replace({str(position): name for position, name in enumerate(names)})
     unknown = _listed(sorted(set(labels) - set(names)))
-    _require(not unknown, f"{where}: labels {unknown} are not in label_names {names}; add or rename them.")
-    _require(labels.nunique() > 1, f"{where} has one class, {labels[0]!r}: add others or set label_column.")
+    require(not unknown, f"{where}: labels {unknown} are not in label_names {names}; add or rename them.")
+    require(labels.nunique() > 1, f"{where} has one class, {labels[0]!r}: add others or set label_column.")
     small = _listed(name for name in names if (labels == name).sum() < MIN_ROWS_PER_CLASS)
-    _require(not small, f"{where} has fewer than {MIN_ROWS_PER_CLASS} rows of {small}: add or merge some.")
+    require(not small, f"{where} has fewer than {MIN_ROWS_PER_CLASS} rows of {small}: add or merge some.")
     return names, labels.map(names.index)
 
 

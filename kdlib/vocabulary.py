@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from .errors import InputError
+from .errors import InputError, require
 
 METASPACE = "▁"  # what Unigram pieces have in the place of a space
 ASCII = {chr(code) for code in range(0x21, 0x7F)}
@@ -122,8 +122,9 @@ def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> fl
 def check_texts(texts: Iterable[str]) -> list[str]:
     """``texts`` as a list; ``InputError`` when it is a single string, empty, or not all strings."""
     rows = list(texts)
-    if isinstance(texts, str) or not rows or not all(isinstance(row, str) for row in rows):
-        raise InputError(f"texts must be a list of strings, not {texts!r:.40}: give your corpus.")
+    wrong = [f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)] or [f"{texts!r:.40}"]
+    good = rows and not isinstance(texts, str) and all(isinstance(row, str) for row in rows)
+    require(good, f"texts must be a list of strings, not {wrong[0]}: give your corpus.")
     return rows
 
 

@@ -17,6 +17,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, BertModel
 
 from kdlib import packaged
+from kdlib.errors import InputError
 from kdlib.packaged import packaged_checkpoint, read_packaged
 
 HIDDEN, LAYERS, HEADS, FFN, POSITIONS, TYPES, EPS = 32, 2, 4, 64, 48, 2, 1e-12
@@ -164,6 +165,13 @@ def test_the_tiny_tokenizer_follows_the_pieces(tiny: tuple[Path, dict[str, np.nd
     assert tokenizer("Good", "livre").input_ids == [0, 5, 2, 2, 9, 2]
     assert tokenizer("ж").input_ids == [0, 4, 3, 2]
     assert tokenizer.model_max_length == POSITIONS
+
+
+@pytest.mark.parametrize("content", [b"GGUF" + bytes(100), b""])
+def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other.bin").write_bytes(content)
+    with pytest.raises(InputError, match=r"other\.bin is no packaged E5 model .*kdlib fetch teacher"):
+        read_packaged(tmp_path / "other.bin")
 
 
 def test_the_checkpoint_is_converted_once(
