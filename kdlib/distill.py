@@ -58,7 +58,6 @@ class DistillationArguments(TrainingArguments):
     load_best_model_at_end: bool = True
     metric_for_best_model: str | None = "accuracy"
     logging_strategy: str = "epoch"
-    report_to: str | list[str] = "none"
 
     def __post_init__(self) -> None:
         zeros = torch.zeros(1, 2)  # the loss checks its own arguments: bad ones stop here, before any training
