@@ -126,7 +126,7 @@ def phenomena_figure(phenomena: Mapping[str, Mapping[str, Mapping[str, float]]])
         for name in ("teacher", "student_distilled", "student_labels_only"):
             colour, marker = STYLES[name]
             axis.plot([100 * row[name] for row in rows.values()], range(len(rows)), marker, color=colour, alpha=0.8, label=NAMES[name])
-        axis.set_yticks(range(len(rows)), [f"{phenomenon} ({row['n']:.0f})" for phenomenon, row in rows.items()])
+        axis.set_yticks(range(len(rows)), [f"{phenomenon.replace('_', ' ')} ({row['n']:.0f})" for phenomenon, row in rows.items()])
         axis.axvline(50, color="#999999", linestyle=":")
         axis.set_xlim(-5, 105)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
