@@ -12,7 +12,6 @@ import psutil
 import torch
 
 from .files import home
-from .plots import chinese_font
 from .sources import load_sources, source_folder
 
 
@@ -30,14 +29,13 @@ def diagnose() -> list[Finding]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", "datasets"))
     memory, free = psutil.virtual_memory().available / 2**30, shutil.disk_usage(home()).free / 2**30
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "Apple MPS" if torch.backends.mps.is_available() else ""
-    font = chinese_font()
     findings = [
         Finding("python", f"{platform.python_version()} on {platform.system()}", (3, 11) <= sys.version_info[:2] <= (3, 13), "use Python 3.11 to 3.13."),
         Finding("versions", versions),
         Finding("cores", str(os.cpu_count())),
         Finding("memory", f"{memory:.1f} GiB available", memory >= 4, "close other programs: a report needs 4 GiB."),
         Finding("gpu", gpu or "none, which is fine: everything here runs on the CPU"),
-        Finding("chinese font", font or "none found", font is not None, "install one, such as fonts-noto-cjk, for Chinese in figures."),
+        Finding("fonts", f"Noto Sans SC for Chinese in figures, from zhplot {importlib.metadata.version('zhplot')}"),
         Finding("pip", "found" if importlib.util.find_spec("pip") else "missing", importlib.util.find_spec("pip") is not None, "run python -m ensurepip."),
         Finding("cache", f"{home()}, {free:.0f} GiB free", free >= 5, "make room, or set KDLIB_HOME to another disk."),
     ]  # fmt: skip

@@ -22,7 +22,6 @@ Disk = namedtuple("Disk", "free")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty KDLIB_HOME on a machine that has everything but the fetched sources."""
     monkeypatch.setenv("KDLIB_HOME", str(tmp_path))
-    monkeypatch.setattr(doctor, "chinese_font", lambda: "Noto Sans CJK SC")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(6 * GIB))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Disk(50 * GIB))
     monkeypatch.setattr(doctor.sys, "version_info", (3, 12, 1, "final", 0))
@@ -37,7 +36,7 @@ def by_name() -> dict[str, Finding]:
 
 def test_every_finding_says_something_and_every_trouble_has_a_remedy(home: Path) -> None:
     found = by_name()
-    assert {"python", "versions", "cores", "memory", "gpu", "chinese font", "cache"} <= found.keys()
+    assert {"python", "versions", "cores", "memory", "gpu", "fonts", "cache"} <= found.keys()
     assert all(finding.value for finding in found.values())
     assert all(finding.remedy for finding in found.values() if not finding.fine)
 
@@ -67,7 +66,6 @@ def test_nothing_is_written_or_fetched(home: Path) -> None:
         ("python", doctor.sys, "version_info", (3, 10, 2, "final", 0), "3.11"),
         ("python", doctor.sys, "version_info", (3, 14, 0, "final", 0), "3.13"),
         ("memory", psutil, "virtual_memory", lambda: Memory(2 * GIB), "4 GiB"),
-        ("chinese font", doctor, "chinese_font", lambda: None, "fonts-noto-cjk"),
         ("cache", doctor.shutil, "disk_usage", lambda path: Disk(1 * GIB), "KDLIB_HOME"),
         ("pip", importlib.util, "find_spec", lambda name: None, "ensurepip"),
     ],

@@ -175,36 +175,14 @@ def test_any_two_models_differ_in_grey() -> None:
     assert min(np.diff(shades)) >= 8
 
 
-def test_the_chinese_font_is_an_installed_one_or_none() -> None:
-    found = plots.chinese_font()
-    assert found is None or any(font.name == found for font in font_manager.fontManager.ttflist)
-
-
-def test_chinese_is_drawn_exactly_where_a_chinese_font_is_found() -> None:
-    """Without one, matplotlib warns of every glyph that it lacks: so this fails where the list of fonts promises too much."""
+def test_chinese_is_drawn_on_a_machine_without_a_font_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """matplotlib warns of every glyph that it lacks; what stands in the signs must be Chinese, not a row of boxes."""
+    own = [font for font in font_manager.fontManager.ttflist if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    plots.use_style()
     figure, axis = plt.subplots()
-    axis.set_title("蒸馏：老师与学生")
+    axis.set_title("蒸馏：老师与学生, élève, ∂ℓ/∂z = σ(z) − y")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         figure.canvas.draw()
-    missing = [warning for warning in said if "missing from font" in str(warning.message)]
-    assert bool(missing) == (plots.chinese_font() is None)
-    assert len(missing) == len(said)
-
-
-class Font:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-@pytest.mark.parametrize(
-    ("installed", "chosen"),
-    [([], None), (["DejaVu Sans"], None), (["SimHei", "DejaVu Sans"], "SimHei"), (["SimHei", "PingFang SC"], "PingFang SC")],
-)
-def test_the_first_choice_among_installed_fonts(
-    monkeypatch: pytest.MonkeyPatch, installed: list[str], chosen: str | None
-) -> None:
-    monkeypatch.setattr(font_manager.fontManager, "ttflist", [Font(name) for name in installed])
-    assert plots.chinese_font() == chosen
-    plots.use_style()
-    assert matplotlib.rcParams["font.family"] == [name for name in (chosen, "DejaVu Sans") if name]
+    assert not said
