@@ -32,7 +32,7 @@ from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, loa
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
     "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "continue"},
-    "full": {"seeds": [0, 1, 2], "transfer_size": 8000, "epochs": 5, "labels_only_epochs": 16, "teacher_training": "full"},
+    "full": {"seeds": [0, 1, 2], "transfer_size": 4000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "full"},
 }
 LAYERS: Any = {"zh": [0], "fr": [0]}  # chosen on validation; 2 elsewhere
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
