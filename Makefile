@@ -19,7 +19,7 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(BIN)/ruff check .
 	time $(BIN)/mypy kdlib
 	time $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
-	time $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/[0-9]*.ipynb
+	time $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb
 
 lab: .venv/ready  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
