@@ -366,3 +366,12 @@ def test_tokenizer_and_classifier_go_on_into_the_rest_of_the_kit(
     again: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     expected = predict_logits(again, AutoTokenizer.from_pretrained(folder), TEXTS, batch_size=1, max_length=32)
     np.testing.assert_allclose(np.array(rows["teacher_logits"]), expected, atol=1e-5)
+
+
+def test_the_shipped_adapter_was_trained_on_the_pinned_splits() -> None:
+    """After a change of the splits it is stale, and may have seen what is now tested: run tools/train_adapter.py again."""
+    trained = json.loads((packaged("data", "teacher") / "training.json").read_text(encoding="utf-8"))["rows"]
+    pinned = json.loads((Path(__file__).parent / "reference" / "splits.json").read_text(encoding="utf-8"))
+    assert sorted(trained) == sorted(teachers.ADAPTER_LANGUAGES)
+    for language, splits in trained.items():
+        assert splits == {name: pinned[language][name]["sha256"] for name in ("train", "validation")}
