@@ -26,9 +26,12 @@ def tags(cell: Any) -> list[str]:
 
 
 def printed(cell: Any) -> list[str]:
-    """The lines of text that a cell shows, of figures and widgets none."""
-    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])]
-    return [line for text in texts for line in text.splitlines() if line.strip() and not line.startswith(("<Figure", "VBox(", "HBox("))]
+    """The lines of text that a cell shows; figures, tables in HTML and widgets show none."""
+    texts = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        texts.append(output.get("text", "") or (data["text/plain"] if data.keys() == {"text/plain"} else ""))
+    return [line for text in texts for line in text.splitlines() if line.strip()]
 
 
 def exercises(path: Path) -> dict[str, list[Any]]:
