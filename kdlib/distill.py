@@ -90,9 +90,8 @@ class DistillationTrainer(Trainer):
         super()._set_signature_columns_if_needed()
         self._signature_columns: Any = sorted({*(self._signature_columns or []), "teacher_logits"})
 
-    def compute_loss(
-        self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def compute_loss(self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False,
+                     num_items_in_batch: Any = None) -> Any:  # fmt: skip
         """The distillation loss of one batch (``losses.distillation_loss``)."""
         features, args = dict(inputs), self.args
         labels, teacher = features.pop("labels"), features.pop("teacher_logits", None)
@@ -157,10 +156,8 @@ class StepBar(TrainerCallback):
         self.bar.close()
 
 
-def train_classifier(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
-    args: DistillationArguments, max_length: int = 128,
-) -> list[dict[str, Any]]:  # fmt: skip
+def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
+                     args: DistillationArguments, max_length: int = 128) -> list[dict[str, Any]]:  # fmt: skip
     """Train in place: on the teacher where ``train`` has ``teacher_logits``, else on labels with a plain ``Trainer``.
 
     Afterwards the model holds the best epoch by validation accuracy. Returns the log (loss and accuracy by epoch).
@@ -169,11 +166,9 @@ def train_classifier(
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
         settings.output_dir, settings.disable_tqdm = scratch, True
-        trainer = kind(
-            model=model, args=settings, callbacks=[StepBar()],
-            train_dataset=encode(train, tokenizer, max_length), eval_dataset=by_length(encode(validation, tokenizer, max_length)),
-            data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=accuracy_metric,
-        )  # fmt: skip
+        rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
+        trainer = kind(model=model, args=settings, train_dataset=rows, eval_dataset=held_out, compute_metrics=accuracy_metric,
+                       data_collator=DataCollatorWithPadding(tokenizer), callbacks=[StepBar()])  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         if kind is Trainer and args.early_stopping_patience > 0:
             trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
@@ -182,10 +177,8 @@ def train_classifier(
     return trainer.state.log_history
 
 
-def add_teacher_outputs(
-    dataset: Dataset | DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
-    max_length: int = 128, batch_size: int = 32,
-) -> Any:  # fmt: skip
+def add_teacher_outputs(dataset: Dataset | DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+                        max_length: int = 128, batch_size: int = 32) -> Any:  # fmt: skip
     """The data set with a column ``teacher_logits`` (K numbers a row), computed once and cached under ``KDLIB_HOME``.
 
     The cache is keyed by the weights, the tokenizer, the settings and the texts, in shards of 1,024 texts: an interrupted

@@ -65,8 +65,7 @@ def written_aside(target: Path) -> Iterator[Path]:
         new.replace(target)
     except OSError as error:
         if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            said = f"The disk that holds {target.parent} is full: make room, or set KDLIB_HOME to another disk."
-            raise InputError(said) from error
+            raise InputError(f"The disk of {target.parent} is full: make room, or set KDLIB_HOME to another disk.") from error
         raise
     finally:
         if old.exists() and not target.exists():

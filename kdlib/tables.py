@@ -34,11 +34,9 @@ COLUMN_NAMES = {
 }
 
 
-def read_table(
-    source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
-    language_column: str | None = None, id_column: str | None = None, language: str | None = None,
-    labelled: bool = True, label_names: Sequence[str] | None = None,
-) -> Dataset:  # fmt: skip
+def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
+               language_column: str | None = None, id_column: str | None = None, language: str | None = None,
+               labelled: bool = True, label_names: Sequence[str] | None = None) -> Dataset:  # fmt: skip
     """Read a table of texts into a Dataset with the columns text, label, language, source and id.
 
     Args:
@@ -90,12 +88,18 @@ def read_table(
     if table["id"].duplicated().any():
         table["id"] = table["stem"] + "-" + table["id"]
     names, table["label"] = _encode_labels(table, names) if labelled else (names, -1)
-    string = Value("string")
-    features = {"text": string, "label": ClassLabel(names=names), "language": string, "source": string, "id": string}
     if logits := _teacher_logits(table, names):
-        features["teacher_logits"] = List(Value("float32"))
         table["teacher_logits"] = logits
-    return Dataset.from_dict(table[list(features)].to_dict("list"), features=Features(features))
+    return to_dataset(table.to_dict("records"), names)
+
+
+def to_dataset(rows: Sequence[Any], names: list[str]) -> Dataset:
+    """Rows as a ``Dataset`` with the kit's columns (and ``teacher_logits`` where the rows bring them)."""
+    features: dict[str, Any] = {name: Value("string") for name in ("text", "label", "language", "source", "id")}
+    features["label"] = ClassLabel(names=names)
+    if rows and "teacher_logits" in rows[0]:
+        features["teacher_logits"] = List(Value("float32"))
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in features}, Features(features))
 
 
 def _read_frames(source: Any, labelled: bool) -> dict[str, pd.DataFrame]:

@@ -26,9 +26,8 @@ from .packaged import packaged_checkpoint
 ADAPTER_LANGUAGES = ("zh", "en")  # what the shipped adapter was trained on
 
 
-def load_teacher(
-    name_or_path: str | Path = "packaged", *, label_names: Sequence[str] = LABEL_NAMES, adapter: str | Path | None = "shipped"
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence[str] = LABEL_NAMES,
+                 adapter: str | Path | None = "shipped") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:  # fmt: skip
     """A classifier and its tokenizer, ready to label texts or to be fine-tuned.
 
     ``name_or_path``: ``"packaged"`` (multilingual E5), a local checkpoint, or a hub id such as
@@ -80,11 +79,10 @@ def has_trained_head(config: Any) -> bool:
     return any("ForSequenceClassification" in kind for kind in config.architectures or [])
 
 
-def finetune_teacher(
-    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast,
-    train: Dataset | Sequence[Dataset], validation: Dataset | Sequence[Dataset], *, method: str = "lora", frozen_layers: int = 0,
-    adapter_folder: Path | None = None, seed: int = 0, max_length: int = 128, **arguments: Any,
-) -> PreTrainedModel:  # fmt: skip
+def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, train: Dataset | Sequence[Dataset],
+                     validation: Dataset | Sequence[Dataset], *, method: str = "lora", frozen_layers: int = 0,
+                     adapter_folder: Path | None = None, seed: int = 0, max_length: int = 128,
+                     **arguments: Any) -> PreTrainedModel:  # fmt: skip
     """Fine-tune on labelled reviews and return the best epoch's model by validation accuracy, as a plain checkpoint.
 
     ``method``: ``"lora"`` (rank 8 on every linear map, with pooler and head trained in full), ``"full"``, or ``"frozen"``

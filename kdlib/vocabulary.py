@@ -12,16 +12,15 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from .errors import InputError, require
+from .errors import require
 
 METASPACE = "▁"  # what Unigram pieces have in the place of a space
 ASCII = {chr(code) for code in range(0x21, 0x7F)}
 LATIN = {chr(code) for code in range(0xA1, 0x180)}  # Latin-1 Supplement and Latin Extended-A
 
 
-def trim_vocabulary(
-    tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], keep_characters: bool = True, max_size: int | None = None
-) -> tuple[PreTrainedTokenizerFast, list[int]]:
+def trim_vocabulary(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], keep_characters: bool = True,
+                    max_size: int | None = None) -> tuple[PreTrainedTokenizerFast, list[int]]:  # fmt: skip
     """A tokenizer of the same class with only the pieces that ``texts`` need, and the old ids of these.
 
     Kept are all special and added tokens, every piece that ``texts`` use and, with ``keep_characters``, the
@@ -54,9 +53,8 @@ def trim_vocabulary(
     """
     texts = check_texts(texts)
     kind = type(tokenizer.backend_tokenizer.model).__name__ if tokenizer.is_fast else "slow"
-    if kind not in ("Unigram", "WordPiece"):
-        problem = f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece ones can be trimmed"
-        raise InputError(f'{problem}: keep it as it is with vocabulary="full".')
+    problem = f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece ones can be trimmed"
+    require(kind in ("Unigram", "WordPiece"), f'{problem}: keep it as it is with vocabulary="full".')
     backend = tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
     model = state["model"]
@@ -86,8 +84,7 @@ def trim_vocabulary(
         special |= {lowest, model["unk_id"]} - {None}
     wanted = sorted(counts.keys() - special, key=lambda i: (-counts[i], i))
     room = len(wanted) if max_size is None else max_size - len(special)
-    if room < 0:
-        raise InputError(f"max_size is {max_size}: give at least {len(special)}, for the special tokens.")
+    require(room >= 0, f"max_size is {max_size}: give at least {len(special)}, for the special tokens.")
     kept = sorted(special.union(wanted[:room]))
     return cut(tokenizer, state, kept), kept
 
