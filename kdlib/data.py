@@ -3,7 +3,6 @@
 import json
 import random
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ SPLIT_SIZES = {
     "en": {"movie": {"test": 1200, "validation": 400, "train": 1500}, "amazon": {"test": 800, "validation": 200, "train": 500}},
     "fr": {"amazon-fr": {"test": 400, "validation": 134, "train": 750}},
 }
+SPLITS = ("train", "validation", "test", "transfer")
 TRANSFER_SIZE = 8000
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+(?![.!?…;])|(?<=[。！？；])(?![。！？；”’」）])\s*")
 
@@ -36,12 +36,10 @@ def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | 
     Columns: text, label, language, source, id. Raises ``InputError`` (see ``tables.read_table``).
     """
     if isinstance(source, str) and source in SPLIT_SIZES:
-        rows: list[Any] = list(load_corpus(source))
-        names = LABEL_NAMES
-        splits: dict[str, list[Any]] = {name: [] for name in ("train", "validation", "test", "transfer")}
-        for part, sizes in SPLIT_SIZES[source].items():
-            for name, members in split_rows([row for row in rows if row["source"] == part], sizes).items():
-                splits[name] += members
+        rows: list[Any] = load_corpus(source)
+        sizes, names = SPLIT_SIZES[source], LABEL_NAMES
+        parts = [split_rows([row for row in rows if row["source"] == part], sizes[part]) for part in sizes]
+        splits: dict[str, list[Any]] = {name: [row for part in parts for row in part[name]] for name in SPLITS}
     else:
         table = read_table(source, **columns)
         names = table.features["label"].names
@@ -67,7 +65,7 @@ def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | 
     splits["transfer"] += [row for row in extra if normalise(row["text"]) not in held_out]
     key = "id" if names is LABEL_NAMES else "text"  # a made id depends on the order of the reader's rows
     shuffled = {name: sorted(rows, key=lambda row: stable_order(row[key], seed)) for name, rows in splits.items()}
-    return DatasetDict({name: to_dataset(shuffled[name], names) for name in ("train", "validation", "test", "transfer")})
+    return DatasetDict({name: to_dataset(shuffled[name], names) for name in SPLITS})
 
 
 def load_diagnostics(language: str) -> Dataset | None:
@@ -78,11 +76,9 @@ def load_diagnostics(language: str) -> Dataset | None:
     """
     lines = packaged("data", "diagnostics", "reviews.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [row for row in map(json.loads, lines) if row["language"] == language]
-    if not rows:
-        return None
     columns = {name: [row[name] for row in rows] for name in ("text", "label", "language", "id", "phenomenon", "domain")}
     dataset = Dataset.from_dict({**columns, "source": ["diagnostics"] * len(rows)})
-    return dataset.cast_column("label", ClassLabel(names=[*LABEL_NAMES, "mixed"]))
+    return dataset.cast_column("label", ClassLabel(names=[*LABEL_NAMES, "mixed"])) if rows else None
 
 
 def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) -> dict[str, list[Review]]:
@@ -97,9 +93,9 @@ def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) 
     balanced = sum(sizes.values()) < len(labelled)
     share = [1 / classes if balanced else count / len(labelled) for count in counts]
     room = {name: [max(1, round(size * part)) for part in share] for name, size in sizes.items()}
-    groups: dict[str, list[Review]] = defaultdict(list)
+    groups: dict[str, list[Review]] = {}
     for row in rows:
-        groups[row["group"]].append(row)
+        groups.setdefault(row["group"], []).append(row)
     splits: dict[str, list[Review]] = {name: [] for name in (*sizes, "transfer")}
     for members in groups.values():
         labels = [row["label"] for row in members if row["label"] >= 0]

@@ -187,8 +187,7 @@ def add_teacher_outputs(dataset: Dataset | DatasetDict, teacher: PreTrainedModel
     if isinstance(dataset, DatasetDict):
         splits = {name: add_teacher_outputs(part, teacher, tokenizer, max_length, batch_size) for name, part in dataset.items()}
         return DatasetDict(splits)
-    folder = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length)
-    texts = list(dataset["text"])
+    folder, texts = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length), list(dataset["text"])
     logits = [np.zeros((0, int(teacher.config.num_labels or 0)), np.float32)]
     for start in progress(range(0, len(texts), SHARD_SIZE), "teacher labels texts"):
         shard = texts[start : start + SHARD_SIZE]
@@ -232,11 +231,10 @@ def write_shard(file: Path, values: np.ndarray) -> None:
 
 def read_shard(file: Path, rows: int) -> np.ndarray | None:
     """The logits of one shard; ``None`` where there is no file or where it is damaged (which is said)."""
-    if not file.is_file():
-        return None
     with suppress(SafetensorError, OSError, KeyError, TypeError), safe_open(file, framework="numpy") as shard:
         values = shard.get_tensor("logits")
         if len(values) == rows and shard.metadata()["sha256"] == hashlib.sha256(values.tobytes()).hexdigest():
             return values
-    print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
+    if file.exists():
+        print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
     return None

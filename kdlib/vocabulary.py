@@ -59,11 +59,10 @@ def trim_vocabulary(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], ke
     state = json.loads(backend.to_str())
     model = state["model"]
     pieces = model["vocab"] if kind == "WordPiece" else {piece: i for i, (piece, _) in enumerate(model["vocab"])}
-    prefix = model.get("continuing_subword_prefix", METASPACE)
 
     counts = Counter(token for ids in encode(tokenizer, texts) for token in ids)
     normalised = [backend.normalizer.normalize_str(text) for text in texts] if backend.normalizer else texts
-    bodies = {i: piece.removeprefix(prefix) or piece for piece, i in pieces.items()}
+    bodies = {i: piece.removeprefix(model.get("continuing_subword_prefix", METASPACE)) or piece for piece, i in pieces.items()}
     if kind == "WordPiece":
         words = {word for text in normalised for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)}
         unknown = " ".join(word for word in words if model["unk_token"] in [t.value for t in backend.model.tokenize(word)])
