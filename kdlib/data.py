@@ -45,12 +45,11 @@ def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | 
         names = table.features["label"].names
         unique = {normalise(row["text"]): {**row, "group": row["id"]} for row in reversed(table.to_list())}
         rows = [unique[key] for key in sorted(unique, key=lambda key: stable_order(key, seed))]
-        labelled = sum(row["label"] >= 0 for row in rows)
         for label, name in enumerate(names):
             left = sum(row["label"] == label for row in rows)
             problem = f"Only {left} different texts of class {name!r} are left without duplicates"
             require(left >= MIN_ROWS_PER_CLASS, f"{problem}: give at least {MIN_ROWS_PER_CLASS} of each class.")
-        splits = split_rows(rows, {"test": labelled // 5, "validation": labelled // 10, "train": labelled}, len(names))
+        splits = split_rows(rows, {"test": len(rows) // 5, "validation": len(rows) // 10, "train": len(rows)}, len(names))
     extra: list[Any] = []
     judged = "teacher_logits" in splits["train"][0]  # the table brings its teacher's outputs
     if transfer is not None:
@@ -87,19 +86,18 @@ def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) 
     Each class may fill its share of a split (its share of the labelled rows in the reader's own data, an equal share
     in the kit's). A group (a document) goes to one split only, so that no document is on both sides.
     """
-    labelled = [row for row in rows if row["label"] >= 0]
-    require(labelled, "The table has no labelled row: name the label column, or give the text as --transfer.")
-    counts = [sum(row["label"] == label for row in labelled) for label in range(classes)]
-    balanced = sum(sizes.values()) < len(labelled)
-    share = [1 / classes if balanced else count / len(labelled) for count in counts]
+    labels = [row["label"] for row in rows if row["label"] >= 0]
+    require(labels, "The table has no labelled row: name the label column, or give the text as --transfer.")
+    balanced = sum(sizes.values()) < len(labels)
+    share = [1 / classes if balanced else labels.count(label) / len(labels) for label in range(classes)]
     room = {name: [max(1, round(size * part)) for part in share] for name, size in sizes.items()}
     groups: dict[str, list[Review]] = {}
     for row in rows:
         groups.setdefault(row["group"], []).append(row)
     splits: dict[str, list[Review]] = {name: [] for name in (*sizes, "transfer")}
     for members in groups.values():
-        labels = [row["label"] for row in members if row["label"] >= 0]
-        home = next((name for name in sizes if labels and all(room[name][label] > 0 for label in labels)), "")
+        given = [row["label"] for row in members if row["label"] >= 0]
+        home = next((name for name in sizes if given and all(room[name][label] > 0 for label in given)), "")
         for row in members:
             if home and row["label"] >= 0 and room[home][row["label"]] > 0:
                 room[home][row["label"]] -= 1

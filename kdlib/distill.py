@@ -45,7 +45,6 @@ class DistillationArguments(TrainingArguments):
     early_stopping_patience: int = field(default=0, metadata={"help": "Epochs without a better validation score; 0 = off."})
 
     learning_rate: float = 3e-4
-    num_train_epochs: float = 3
     per_device_train_batch_size: int = 32
     per_device_eval_batch_size: int = 64
     weight_decay: float = 0.01
@@ -163,15 +162,14 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     Afterwards the model holds the best epoch by validation accuracy. Returns the log (loss and accuracy by epoch).
     """
     kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
+    stop = [EarlyStoppingCallback(args.early_stopping_patience)] if kind is Trainer and args.early_stopping_patience > 0 else []
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
         settings.output_dir, settings.disable_tqdm = scratch, True
         rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
         trainer = kind(model=model, args=settings, train_dataset=rows, eval_dataset=held_out, compute_metrics=accuracy_metric,
-                       data_collator=DataCollatorWithPadding(tokenizer), callbacks=[StepBar()])  # fmt: skip
+                       data_collator=DataCollatorWithPadding(tokenizer), callbacks=[StepBar(), *stop])  # fmt: skip
         trainer.remove_callback(PrinterCallback)
-        if kind is Trainer and args.early_stopping_patience > 0:
-            trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
         trainer.train()
     model.eval()
     return trainer.state.log_history

@@ -34,7 +34,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "continue"},
     "full": {"seeds": [0, 1, 2], "transfer_size": 8000, "epochs": 5, "labels_only_epochs": 16, "teacher_training": "full"},
 }
-LAYERS: Any = {"zh": [0], "fr": [0]}  # chosen on validation; 2 elsewhere
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
 Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -67,7 +66,8 @@ class Settings:
     language: str | None = option(None, "The one language of your table, such as en.")
     languages: Annotated[list[str], Field(min_length=1)] | None = option(None, "Languages to make students for. None: all in the data.")
     teacher: str = option("packaged", "packaged, a checkpoint folder or a hub id.")
-    teacher_training: Training | None = option(None, "none, continue (the shipped adapter, on languages new to it), lora or full. None: the profile's.")
+    teacher_training: Training | None = option(None, "none, continue (the shipped adapter, on languages new to it), lora or full. "
+                                                     "None: the profile's.")  # fmt: skip
     layers: Layers | dict[str, Layers] | None = option(None, "How many layers, which (a list from 0), or a dict by language. None: the kit's.")
     vocabulary: Literal["trim", "full"] = option("trim", "trim (to the pieces that the language uses) or full.")
     embedding_size: Count | None = option(None, "Width of factorised embeddings; None: the teacher's width.")
@@ -91,7 +91,7 @@ class Settings:
             except ValidationError as error:
                 wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
                 raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
-        missing = {"layers": LAYERS, **PROFILES[self.profile]}
+        missing = {"layers": {"zh": [0], "fr": [0]}, **PROFILES[self.profile]}  # layers: chosen on validation; 2 elsewhere
         vars(self).update({name: value for name, value in missing.items() if getattr(self, name) is None})  # though frozen
         self.arguments("distilled", 0)
 
@@ -200,8 +200,7 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
         layers: Any = settings.layers.get(language, 2) if isinstance(settings.layers, dict) else settings.layers
         model, own_tokenizer = make_student(teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size)
         if kind == "labels_then_distilled":
-            first = train_student("labels_only", data, teacher, tokenizer, settings, seed)
-            model = AutoModelForSequenceClassification.from_pretrained(first.folder)
+            model, _ = load_student(train_student("labels_only", data, teacher, tokenizer, settings, seed))
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
         set_seed(seed)

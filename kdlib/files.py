@@ -37,8 +37,7 @@ def progress(steps: Any, what: str) -> Any:
 
 def packaged(*parts: str) -> Path:
     """A file that ships with the kit (``data/…``, ``notebooks/…``), in a checkout or an installed wheel."""
-    here = Path(__file__).parent
-    for root in (here / "_shipped", here.parent):
+    for root in (Path(__file__).parent / "_shipped", Path(__file__).parent.parent):
         if (path := root.joinpath(*parts)).exists():
             return path
     raise FileNotFoundError(f"{'/'.join(parts)} does not ship with this installation of kdlib.")

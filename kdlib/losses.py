@@ -21,7 +21,6 @@ from kdlib.errors import require
 Mask = Tensor | None  # None: every position counts
 Layers = Sequence[Tensor]
 LayerMap = Sequence[tuple[int, int]]
-Prepared = tuple[Tensor, Tensor, Tensor]  # student, teacher, mask as booleans
 
 
 def _require_same(student: Tensor, teacher: Tensor, dim: int, what: str, remedy: str) -> None:
@@ -29,8 +28,8 @@ def _require_same(student: Tensor, teacher: Tensor, dim: int, what: str, remedy:
     require(s == t, f"the student has {s} {what} and the teacher {t}: {remedy}.")
 
 
-def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
-    """Upcast both, detach the teacher, put zeros at masked positions; without a mask all are valid."""
+def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> tuple[Tensor, Tensor, Tensor]:
+    """Upcast both, detach the teacher, put zeros at masked positions; the mask as booleans, without one all are valid."""
     s, t = student.shape[:-1], teacher.shape[:-1]
     require(s == t, f"the student's positions are {[*s]}, the teacher's {[*t]}: run both on one batch.")
     valid = torch.ones(s, dtype=torch.bool, device=student.device) if mask is None else mask.bool()
@@ -40,7 +39,7 @@ def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
     return torch.where(keep, student.to(dtype), 0.0), torch.where(keep, teacher.detach().to(dtype), 0.0), valid
 
 
-def _logits(student: Tensor, teacher: Tensor, mask: Mask, temperature: float = 1.0) -> Prepared:
+def _logits(student: Tensor, teacher: Tensor, mask: Mask, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
     """`_prepare` for logits, which are divided by the temperature."""
     require(0 < temperature < math.inf, f"temperature is {temperature} but must be above 0: try 1 to 10.")
     _require_same(student, teacher, -1, "classes", "give both the same label names in the same order")

@@ -97,11 +97,10 @@ def result_table(languages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             figures = models[model]
             low, high = figures["accuracy_interval"]
             spread = f" ± {100 * figures['seeds']['sd']:.1f}" if len(figures["seeds"]["accuracy"]) > 1 else ""
-            rows[language, name] = {
-                "accuracy, %": f"{100 * figures['accuracy']:.1f}{spread}", "95 % interval": f"{100 * low:.1f} – {100 * high:.1f}",
-                "macro-F1": f"{figures['macro_f1']:.3f}", "ECE": f"{figures['expected_calibration_error']:.3f}",
-                **{title: f"{figures[key] / unit:.1f}" if key in figures else "" for title, (key, unit) in costs.items()},
-            }  # fmt: skip
+            accuracy, interval = f"{100 * figures['accuracy']:.1f}{spread}", f"{100 * low:.1f} – {100 * high:.1f}"
+            quality = {"macro-F1": f"{figures['macro_f1']:.3f}", "ECE": f"{figures['expected_calibration_error']:.3f}"}
+            price = {title: f"{figures[key] / unit:.1f}" if key in figures else "" for title, (key, unit) in costs.items()}
+            rows[language, name] = {"accuracy, %": accuracy, "95 % interval": interval, **quality, **price}
     return pd.DataFrame(rows).T.rename_axis(["language", "model"])
 
 
@@ -111,10 +110,10 @@ def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for language, models in languages.items():
         gain = models["differences"]["student_labels_only"]
         paired = PairedDifference(gain["difference"], gain["low"], gain["high"])
-        sentences.append(
-            f"{language}: a student {models['compression']:.0f} times smaller than the teacher keeps {100 * models['retention']:.1f} % of its accuracy "
-            f"({100 * models['student_distilled']['accuracy']:.1f} of {100 * models['teacher']['accuracy']:.1f} %) "
-            f"and agrees with it on {100 * models['agreement']:.1f} % of the test texts. "
-            + describe_difference(paired, "the distilled student", "the labels-only student")
-        )
+        size = f"{language}: a student {models['compression']:.0f} times smaller than the teacher"
+        kept = f"keeps {100 * models['retention']:.1f} % of its accuracy"
+        shares = f"({100 * models['student_distilled']['accuracy']:.1f} of {100 * models['teacher']['accuracy']:.1f} %)"
+        agreed = f"and agrees with it on {100 * models['agreement']:.1f} % of the test texts."
+        compared = describe_difference(paired, "the distilled student", "the labels-only student")
+        sentences.append(f"{size} {kept} {shares} {agreed} {compared}")
     return sentences

@@ -47,15 +47,14 @@ def read_packaged(path: Path) -> tuple[BertConfig, PreTrainedTokenizerFast, dict
     require(data[:4] == b"E5S1", f"{path} is no packaged E5 model (it starts with {data[:4]!r}): delete it and run `kdlib fetch teacher`.")
     hidden, layers, heads, ffn, rows, positions, types, eps = struct.unpack_from("<7if", data, 8)
     pieces, bos, eos, pad, unk, size = struct.unpack_from("<5iQ", data, 44)
-    offsets, scores = np.frombuffer(data, "<u4", pieces + 1, 72), np.frombuffer(data, "<f4", pieces, 76 + 4 * pieces)
-    at = 76 + 8 * pieces  # where the pieces start
-    names = [data[start:end].decode("utf-8") for start, end in pairwise(at + offsets)]
+    at, scores = 76 + 8 * pieces, np.frombuffer(data, "<f4", pieces, 76 + 4 * pieces).tolist()  # at: where the pieces start
+    spans = pairwise(at + np.frombuffer(data, "<u4", pieces + 1, 72))
+    vocabulary = [(data[start:end].decode("utf-8"), score) for (start, end), score in zip(spans, scores, strict=True)]
     at += size + 8  # past the pieces and the head of a map that nobody reads
     at += struct.unpack_from("<I", data, at - 4)[0]
     config = BertConfig(vocab_size=rows, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
                         intermediate_size=ffn, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
                         pad_token_id=pad, bos_token_id=bos, eos_token_id=eos)  # fmt: skip
-    vocabulary = list(zip(names, scores.tolist(), strict=True))
     tokenizer = unigram_tokenizer(vocabulary, [bos, eos, pad, unk], model_max_length=positions)
     return config, tokenizer, read_tensors(data, at, hidden, ffn)
 
@@ -71,9 +70,8 @@ def unigram_tokenizer(vocabulary: list[tuple[str, float]], special: list[int], *
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     ids, single, pair = [(bos, special[0]), (eos, special[1])], f"{bos} $A {eos}", f"{bos} $A {eos} {eos} $B {eos}"
     backend.post_processor = processors.TemplateProcessing(single, pair, special_tokens=ids)
-    tokens = {"bos_token": bos, "eos_token": eos, "cls_token": bos, "sep_token": eos, "pad_token": pad, "unk_token": unk}
-    inputs = ["input_ids", "attention_mask"]
-    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=inputs, **tokens, **options)
+    options |= {"bos_token": bos, "eos_token": eos, "cls_token": bos, "sep_token": eos, "pad_token": pad, "unk_token": unk}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=["input_ids", "attention_mask"], **options)
 
 
 def read_tensors(data: bytes, at: int, hidden: int, ffn: int) -> dict[str, torch.Tensor]:

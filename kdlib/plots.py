@@ -12,12 +12,10 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 # One colour and one marker a model, everywhere. Colours of Okabe & Ito (2008), told apart by every common colour vision, one of
 # them (vermilion) darkened: in a print without colours any two differ by 9 or more in lightness (CIE L*, 0 to 100).
-MODELS = {
-    "teacher": ("teacher", "#000000", "D"), "student_distilled": ("student, distilled", "#0072B2", "o"),
-    "student_labels_then_distilled": ("student, labels then distilled", "#8F3F00", "s"),
-    "student_labels_only": ("student, labels only", "#E69F00", "^"),
-    "tfidf_logistic": ("TF-IDF + logistic regression", "#009E73", "v"), "majority": ("majority class", "#404040", "x"),
-}  # fmt: skip
+MODELS = {"teacher": ("teacher", "#000000", "D"), "student_distilled": ("student, distilled", "#0072B2", "o"),
+          "student_labels_then_distilled": ("student, labels then distilled", "#8F3F00", "s"),
+          "student_labels_only": ("student, labels only", "#E69F00", "^"),
+          "tfidf_logistic": ("TF-IDF + logistic regression", "#009E73", "v"), "majority": ("majority class", "#404040", "x")}  # fmt: skip
 NAMES = {model: name for model, (name, _, _) in MODELS.items()}
 STYLES = {model: (colour, marker) for model, (_, colour, marker) in MODELS.items()}
 
@@ -25,10 +23,9 @@ STYLES = {model: (colour, marker) for model, (_, colour, marker) in MODELS.items
 def use_style() -> None:
     """Set the kit's look for every figure that follows; Chinese in Noto Sans SC, which the package zhplot brings."""
     font_manager.fontManager.addfont(Path(zhplot.__file__).parent / "fonts" / "NotoSansSC-Regular.ttf")
-    plt.rc("font", family=["DejaVu Sans", "Noto Sans SC"])
-    plt.rc("figure", dpi=110, **{"constrained_layout.use": True})
-    plt.rc("axes", unicode_minus=False, grid=True, **{"spines.top": False, "spines.right": False})
-    plt.rcParams.update({"savefig.bbox": "tight", "grid.alpha": 0.3})
+    plt.rcParams.update({"font.family": ["DejaVu Sans", "Noto Sans SC"], "axes.unicode_minus": False, "axes.grid": True,
+                         "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.3, "figure.dpi": 110,
+                         "figure.constrained_layout.use": True, "savefig.bbox": "tight"})  # fmt: skip
 
 
 def panels(languages: Mapping[str, Any], height: float, xlabel: str, ylabel: str = "") -> tuple[plt.Figure, list[Any]]:
@@ -75,8 +72,7 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[Mapping[str, A
     for axis, logs in zip(axes, histories.values(), strict=True):
         for name, log in logs.items():
             points = [(entry["step"], 100 * entry["eval_accuracy"]) for entry in log if "eval_accuracy" in entry]
-            colour, marker = STYLES[name]
-            axis.plot(*zip(*points, strict=True), color=colour, marker=marker, label=NAMES[name])
+            axis.plot(*zip(*points, strict=True), color=STYLES[name][0], marker=STYLES[name][1], label=NAMES[name])
     axes[-1].legend(fontsize=8)
     return figure
 
@@ -112,8 +108,8 @@ def phenomena_figure(phenomena: Mapping[str, Mapping[str, Mapping[str, float]]])
     figure, axes = panels(phenomena, 4, "accuracy, %")
     for axis, rows in zip(axes, phenomena.values(), strict=True):
         for name in ("teacher", "student_distilled", "student_labels_only"):
-            colour, marker = STYLES[name]
-            axis.plot([100 * row[name] for row in rows.values()], range(len(rows)), marker, color=colour, alpha=0.8, label=NAMES[name])
+            (colour, marker), shares = STYLES[name], [100 * row[name] for row in rows.values()]
+            axis.plot(shares, range(len(rows)), marker, color=colour, alpha=0.8, label=NAMES[name])
         axis.set_yticks(range(len(rows)), [f"{phenomenon.replace('_', ' ')} ({row['n']:.0f})" for phenomenon, row in rows.items()])
         axis.axvline(50, color="#999999", linestyle=":")
         axis.set_xlim(-5, 105)

@@ -20,7 +20,6 @@ from .files import packaged, written_aside
 from .measure import result_table, summary_sentences
 
 NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
-JUPYTER_NAMES = {"In", "Out", "output"}
 
 
 def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
@@ -58,8 +57,8 @@ def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
     """
     known = {field.name for field in fields(Settings)}
     imported = {name for name, value in parameters.items() if callable(value) or isinstance(value, ModuleType)}
-    own = {name for name in parameters if name not in JUPYTER_NAMES | imported and not name.startswith("_")}
-    unknown = ", ".join(sorted(own - known))
+    others = parameters.keys() - known - imported - {"In", "Out", "output"}  # of papermill and Jupyter
+    unknown = ", ".join(sorted(name for name in others if not name.startswith("_")))
     require(not unknown, f"The report has no parameter {unknown}: it knows {', '.join(sorted(known))}.")
     return Settings(**{name: value for name, value in parameters.items() if name in known})
 

@@ -68,9 +68,8 @@ def download(source: Source, folder: Path) -> Path:
     """Let pip, with the reader's own index and mirror, download the archive into ``folder``; return that."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
-    wheel = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"]
-    kind = wheel if source.file.endswith(".whl") else ["--no-binary=:all:"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *kind]
+    how = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"] if source.file.endswith(".whl") else ["--no-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *how]
     command += ["--require-hashes", "-r", str(requirements), "-d", str(folder)]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     lines = run.stderr.strip().splitlines() or ["no reason given"]

@@ -57,10 +57,9 @@ def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, l
         Sanh et al. (2019), "DistilBERT", section 2: a student that starts from layers of its teacher. Sun et
         al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k.
     """
-    kind = getattr(getattr(teacher, "config", None), "model_type", None)
-    name, supported = type(teacher).__name__, ", ".join(SUPPORTED)
+    kind, name = getattr(getattr(teacher, "config", None), "model_type", None), type(teacher).__name__
     classifier = kind in SUPPORTED and name.endswith("ForSequenceClassification")
-    require(classifier, f"No student can be cut out of a {name}: give a sequence classifier of type {supported}.")
+    require(classifier, f"No student can be cut out of a {name}: give a sequence classifier of type {', '.join(SUPPORTED)}.")
     given = vocabulary == "full" or (vocabulary == "trim" and texts is not None)
     require(given, f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
     narrower = embedding_size is None or 2 <= embedding_size < teacher.config.hidden_size

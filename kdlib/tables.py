@@ -25,11 +25,9 @@ LANGUAGES = Path(datasets.__file__).parent / "utils/resources/languages.json"  #
 MIN_ROWS_PER_CLASS = 8
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 TEACHER_PREFIXES = ("p_", "prob_", "teacher_")
-COLUMN_NAMES = {
-    "text": "text review review_text review_body sentence content comment body texte avis 文本 评论 内容",
-    "label": "label sentiment class category rating étiquette etiquette classe catégorie 标签 类别 情感",
-    "language": "language lang langue 语言", "id": "id uid review_id identifiant 编号", "source": "source",
-}  # fmt: skip
+COLUMN_NAMES = {"text": "text review review_text review_body sentence content comment body texte avis 文本 评论 内容",
+                "label": "label sentiment class category rating étiquette etiquette classe catégorie 标签 类别 情感",
+                "language": "language lang langue 语言", "id": "id uid review_id identifiant 编号", "source": "source"}  # fmt: skip
 
 
 def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
@@ -192,10 +190,10 @@ def _select(where: str, frame: pd.DataFrame, chosen: dict[str, str | None], lang
     table = table.assign(where=where, stem=stem, row=row, id=stem + "-" + row, source=stem, language=language or stem)
     for role, name in chosen.items():
         found = [c for c in frame if (_fold(c) in COLUMN_NAMES[role].split() if name is None else c == name)]
-        if len(found) > 1 or (not found and (name or role not in ("id", "source"))):
-            problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
-            option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
-            raise InputError(f"{where}: {problem}; set {option} or rename one, the columns are {_listed(frame)}.")
+        absent = not found and not name and role in ("id", "source")  # which may be
+        problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
+        option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
+        require(absent or len(found) == 1, f"{where}: {problem}; set {option} or rename one, the columns are {_listed(frame)}.")
         if found:
             table[role] = frame[found[0]]
     return table

@@ -44,8 +44,8 @@ def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence
         remedy = "give a folder that finetune_teacher wrote, \"shipped\" or None"
         require((folder / "labels.json").is_file(), f"{folder} holds no adapter: {remedy}.")
         trained_names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-        fits, problem = len(trained_names) == len(label_names), f"The adapter {folder} is for the labels {', '.join(trained_names)}"
-        require(fits or adapter == "shipped", f"{problem}: give these as label_names.")
+        fits = adapter == "shipped" or len(trained_names) == len(label_names)
+        require(fits, f"The adapter {folder} is for the labels {', '.join(trained_names)}: give these as label_names.")
         if adapter != "shipped" or list(label_names) == trained_names:
             model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
     return model, tokenizer
@@ -63,8 +63,8 @@ def load_checkpoint(name: str, label_names: Sequence[str]) -> tuple[PreTrainedMo
             remedy = f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
             require(config.num_labels == len(label_names), f"{problem} {remedy}")
         else:
-            config.id2label = dict(enumerate(label_names))  # which also is the number of labels
-            config.label2id = {label: index for index, label in enumerate(label_names)}
+            labels = dict(enumerate(label_names))  # which is also their number
+            config.update({"id2label": labels, "label2id": {label: index for index, label in labels.items()}})
         return AutoModelForSequenceClassification.from_pretrained(name, config=config).eval(), tokenizer
     except InputError:
         raise
@@ -97,8 +97,8 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
         known = any(re.fullmatch(linear, name) for name in names)
         require(known, f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
         head = [part for part in ("pooler", "classifier") if any(part in name for name in names)]
-        config = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
-        model = get_peft_model(teacher, config)
+        lora = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
+        model = get_peft_model(teacher, lora)
     elif method == "frozen":
         for name, parameter in teacher.named_parameters():
             layer = next((int(part) for part in name.split(".") if part.isdigit()), None)

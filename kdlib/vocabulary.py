@@ -117,10 +117,9 @@ def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> fl
 
 def check_texts(texts: Iterable[str]) -> list[str]:
     """``texts`` as a list; ``InputError`` when it is a single string, empty, or not all strings."""
-    rows = list(texts)
-    wrong = [f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)] or [f"{texts!r:.40}"]
-    good = rows and not isinstance(texts, str) and all(isinstance(row, str) for row in rows)
-    require(good, f"texts must be a list of strings, not {wrong[0]}: give your corpus.")
+    rows = [] if isinstance(texts, str) else list(texts)
+    wrong = [f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)]
+    require(rows and not wrong, f"texts must be a list of strings, not {[*wrong, f'{texts!r:.40}'][0]}: give your corpus.")
     return rows
 
 
