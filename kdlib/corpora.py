@@ -49,8 +49,8 @@ def stable_order(key: str, seed: int = 0) -> str:
 
 def clean(text: str) -> str:
     """HTML entities decoded, doubled apostrophes as quotes, lost characters removed, single spaces."""
-    decoded = html.unescape(html.unescape(text))  # some were encoded twice
-    return " ".join(PRIVATE_USE.sub(" ", decoded).replace("''", '"').split())
+    # Some entities were encoded twice.
+    return " ".join(PRIVATE_USE.sub(" ", html.unescape(html.unescape(text))).replace("''", '"').split())
 
 
 def load_corpus(language: str) -> list[Review]:

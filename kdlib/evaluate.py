@@ -35,7 +35,8 @@ def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: 
     The model gets what its ``forward`` names of the tokenizer's output: DistilBERT takes no token_type_ids.
     """
     encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt").to(model.device)
-    names = [name for name in encoded if name in inspect.signature(model.forward).parameters] or ["input_ids", "attention_mask"]
+    parameters = inspect.signature(model.forward).parameters
+    names = [name for name in encoded if name in parameters] or ["input_ids", "attention_mask"]
     return model(**{name: encoded[name] for name in names}).logits.cpu()
 
 

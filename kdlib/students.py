@@ -217,14 +217,14 @@ def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizer
     Raises ``InputError``: ``embedding_size`` above the teacher's; a tokenizer that cannot be trimmed.
     """
     table = teacher.get_input_embeddings().get_parameter("weight")
-    width = table.shape[1]
-    require(1 <= embedding_size <= width, f"embedding_size is {embedding_size}: give 1 to {width}, the teacher's.")
+    require(1 <= embedding_size <= table.shape[1], f"embedding_size is {embedding_size}: give 1 to {table.shape[1]}, the teacher's.")
     tokenizer, kept = trim_for(teacher, tokenizer, texts)
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
     labels = {name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")}
-    others = {"dropout": getattr(teacher.config, "hidden_dropout_prob", 0.1), "pad_token_id": tokenizer.pad_token_id}
-    sizes = {"vocab_size": len(kept), "embedding_size": embedding_size, "hidden_size": hidden_size, "num_hidden_layers": layers}
-    student = BiLSTMForSequenceClassification(BiLSTMConfig(**sizes, **labels, **others))
+    config = BiLSTMConfig(vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size, num_hidden_layers=layers,
+                          dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1), pad_token_id=tokenizer.pad_token_id,
+                          **labels)  # fmt: skip
+    student = BiLSTMForSequenceClassification(config)
     student.embeddings.weight.copy_(coordinates / coordinates.square().mean().sqrt())
     return student.eval(), tokenizer
