@@ -19,24 +19,9 @@ from .students import make_bilstm_student, make_student
 from .teachers import finetune_teacher, load_teacher
 
 __version__ = "0.1.0"
-__all__ = [
-    "LABEL_NAMES",
-    "DistillationArguments",
-    "DistillationTrainer",
-    "InputError",
-    "add_teacher_outputs",
-    "encode",
-    "evaluate",
-    "finetune_teacher",
-    "load_diagnostics",
-    "load_reviews",
-    "load_teacher",
-    "make_bilstm_student",
-    "make_student",
-    "predict_logits",
-    "profile_model",
-    "train_classifier",
-]
+__all__ = ["LABEL_NAMES", "DistillationArguments", "DistillationTrainer", "InputError", "add_teacher_outputs", "encode",
+           "evaluate", "finetune_teacher", "load_diagnostics", "load_reviews", "load_teacher", "make_bilstm_student",
+           "make_student", "predict_logits", "profile_model", "train_classifier"]  # fmt: skip
 
 datasets.disable_progress_bars()
 transformers.utils.logging.disable_progress_bar()

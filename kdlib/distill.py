@@ -45,7 +45,6 @@ class DistillationArguments(TrainingArguments):
     early_stopping_patience: int = field(default=0, metadata={"help": "Epochs without a better validation score; 0 = off."})
 
     learning_rate: float = 3e-4
-    num_train_epochs: float = 3
     per_device_train_batch_size: int = 32
     per_device_eval_batch_size: int = 64
     weight_decay: float = 0.01
@@ -90,9 +89,8 @@ class DistillationTrainer(Trainer):
         super()._set_signature_columns_if_needed()
         self._signature_columns: Any = sorted({*(self._signature_columns or []), "teacher_logits"})
 
-    def compute_loss(
-        self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def compute_loss(self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False,
+                     num_items_in_batch: Any = None) -> Any:  # fmt: skip
         """The distillation loss of one batch (``losses.distillation_loss``)."""
         features, args = dict(inputs), self.args
         labels, teacher = features.pop("labels"), features.pop("teacher_logits", None)
@@ -157,35 +155,28 @@ class StepBar(TrainerCallback):
         self.bar.close()
 
 
-def train_classifier(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
-    args: DistillationArguments, max_length: int = 128,
-) -> list[dict[str, Any]]:  # fmt: skip
+def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
+                     args: DistillationArguments, max_length: int = 128) -> list[dict[str, Any]]:  # fmt: skip
     """Train in place: on the teacher where ``train`` has ``teacher_logits``, else on labels with a plain ``Trainer``.
 
     Afterwards the model holds the best epoch by validation accuracy. Returns the log (loss and accuracy by epoch).
     """
     kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
+    stop = [EarlyStoppingCallback(args.early_stopping_patience)] if kind is Trainer and args.early_stopping_patience > 0 else []
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
         settings.output_dir, settings.disable_tqdm = scratch, True
-        trainer = kind(
-            model=model, args=settings, callbacks=[StepBar()],
-            train_dataset=encode(train, tokenizer, max_length), eval_dataset=by_length(encode(validation, tokenizer, max_length)),
-            data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=accuracy_metric,
-        )  # fmt: skip
+        rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
+        trainer = kind(model=model, args=settings, train_dataset=rows, eval_dataset=held_out, compute_metrics=accuracy_metric,
+                       data_collator=DataCollatorWithPadding(tokenizer), callbacks=[StepBar(), *stop])  # fmt: skip
         trainer.remove_callback(PrinterCallback)
-        if kind is Trainer and args.early_stopping_patience > 0:
-            trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
         trainer.train()
     model.eval()
     return trainer.state.log_history
 
 
-def add_teacher_outputs(
-    dataset: Dataset | DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
-    max_length: int = 128, batch_size: int = 32,
-) -> Any:  # fmt: skip
+def add_teacher_outputs(dataset: Dataset | DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+                        max_length: int = 128, batch_size: int = 32) -> Any:  # fmt: skip
     """The data set with a column ``teacher_logits`` (K numbers a row), computed once and cached under ``KDLIB_HOME``.
 
     The cache is keyed by the weights, the tokenizer, the settings and the texts, in shards of 1,024 texts: an interrupted
@@ -194,8 +185,7 @@ def add_teacher_outputs(
     if isinstance(dataset, DatasetDict):
         splits = {name: add_teacher_outputs(part, teacher, tokenizer, max_length, batch_size) for name, part in dataset.items()}
         return DatasetDict(splits)
-    folder = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length)
-    texts = list(dataset["text"])
+    folder, texts = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length), list(dataset["text"])
     logits = [np.zeros((0, int(teacher.config.num_labels or 0)), np.float32)]
     for start in progress(range(0, len(texts), SHARD_SIZE), "teacher labels texts"):
         shard = texts[start : start + SHARD_SIZE]
@@ -239,11 +229,10 @@ def write_shard(file: Path, values: np.ndarray) -> None:
 
 def read_shard(file: Path, rows: int) -> np.ndarray | None:
     """The logits of one shard; ``None`` where there is no file or where it is damaged (which is said)."""
-    if not file.is_file():
-        return None
     with suppress(SafetensorError, OSError, KeyError, TypeError), safe_open(file, framework="numpy") as shard:
         values = shard.get_tensor("logits")
         if len(values) == rows and shard.metadata()["sha256"] == hashlib.sha256(values.tobytes()).hexdigest():
             return values
-    print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
+    if file.exists():
+        print(f"The cache file {file.name} is damaged: its {rows} texts are labelled again.")
     return None

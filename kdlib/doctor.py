@@ -29,16 +29,14 @@ def diagnose() -> list[Finding]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", "datasets"))
     memory, free = psutil.virtual_memory().available / 2**30, shutil.disk_usage(home()).free / 2**30
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "Apple MPS" if torch.backends.mps.is_available() else ""
-    findings = [
-        Finding("python", f"{platform.python_version()} on {platform.system()}", (3, 11) <= sys.version_info[:2] <= (3, 13), "use Python 3.11 to 3.13."),
-        Finding("versions", versions),
-        Finding("cores", str(os.cpu_count())),
-        Finding("memory", f"{memory:.1f} GiB available", memory >= 4, "close other programs: a report needs 4 GiB."),
-        Finding("gpu", gpu or "none, which is fine: everything here runs on the CPU"),
-        Finding("fonts", f"Noto Sans SC for Chinese in figures, from zhplot {importlib.metadata.version('zhplot')}"),
-        Finding("pip", "found" if importlib.util.find_spec("pip") else "missing", importlib.util.find_spec("pip") is not None, "run python -m ensurepip."),
-        Finding("cache", f"{home()}, {free:.0f} GiB free", free >= 5, "make room, or set KDLIB_HOME to another disk."),
-    ]  # fmt: skip
+    python, pip = f"{platform.python_version()} on {platform.system()}", importlib.util.find_spec("pip") is not None
+    findings = [Finding("python", python, (3, 11) <= sys.version_info[:2] <= (3, 13), "use Python 3.11 to 3.13."),
+                Finding("versions", versions), Finding("cores", str(os.cpu_count())),
+                Finding("memory", f"{memory:.1f} GiB available", memory >= 4, "close other programs: a report needs 4 GiB."),
+                Finding("gpu", gpu or "none, which is fine: everything here runs on the CPU"),
+                Finding("fonts", f"Noto Sans SC for Chinese in figures, from zhplot {importlib.metadata.version('zhplot')}"),
+                Finding("pip", "found" if pip else "missing", pip, "run python -m ensurepip."),
+                Finding("cache", f"{home()}, {free:.0f} GiB free", free >= 5, "make room, or set KDLIB_HOME to another disk.")]  # fmt: skip
     for name, source in load_sources().items():
         present = source_folder(source).is_dir()
         findings.append(Finding(f"source {name}", source.requirement if present else "not fetched", present, f"run kdlib fetch {name}."))

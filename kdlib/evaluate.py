@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.special import softmax
+from scipy import special, stats
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -41,10 +40,8 @@ def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: 
     return model(**{name: encoded[name] for name in names}).logits.cpu()
 
 
-def predict_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
-    batch_size: int = 64, max_length: int = 128,
-) -> np.ndarray:  # fmt: skip
+def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch_size: int = 64,
+                   max_length: int = 128) -> np.ndarray:  # fmt: skip
     """Logits [n, K] in float32, in the order of ``texts``.
 
     Batches hold texts of similar length, so that little is spent on padding. The model runs on its own
@@ -102,12 +99,10 @@ def evaluate(labels: ArrayLike, logits: ArrayLike, names: Sequence[str]) -> Eval
     figures = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
     hits = int((predicted == truth).sum())
     low, high = stats.binomtest(hits, len(truth)).proportion_ci(method="wilson")
-    return EvaluationResult(
-        n=len(truth), accuracy=hits / len(truth), accuracy_interval=(float(low), float(high)), macro_f1=float(np.mean(figures[2])),
-        per_class=pd.DataFrame(figures, ["precision", "recall", "f1", "support"], list(names)).to_dict(),
-        confusion=confusion_matrix(truth, predicted, labels=classes).tolist(),
-        expected_calibration_error=expected_calibration_error(softmax(scores, axis=-1), truth),
-    )  # fmt: skip
+    per_class = pd.DataFrame(figures, ["precision", "recall", "f1", "support"], list(names)).to_dict()
+    confusion = confusion_matrix(truth, predicted, labels=classes).tolist()
+    error, macro_f1 = expected_calibration_error(special.softmax(scores, axis=-1), truth), float(np.mean(figures[2]))
+    return EvaluationResult(len(truth), hits / len(truth), (float(low), float(high)), macro_f1, per_class, confusion, error)
 
 
 def check_fit(labels: np.ndarray, scores: np.ndarray, classes: int) -> None:
@@ -214,8 +209,7 @@ def smallest_detectable_difference(correct_a: ArrayLike, correct_b: ArrayLike, p
     """
     gaps = paired_gaps(correct_a, correct_b).mean(0)
     require(len(gaps) > 1, "There is one text, which has no variance: give at least two.")
-    z = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
-    return float(z * np.sqrt(gaps.var(ddof=1) / len(gaps)))
+    return float(sum(stats.norm.ppf([1 - level / 2, power])) * np.sqrt(gaps.var(ddof=1) / len(gaps)))
 
 
 def difference(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, float]:

@@ -9,10 +9,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
-from datasets import Dataset, DatasetDict, concatenate_datasets
+from datasets import DatasetDict, concatenate_datasets
 from pydantic import Field, TypeAdapter, ValidationError
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -23,7 +23,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from .corpora import LABEL_NAMES
 from .data import SPLIT_SIZES, load_diagnostics, load_reviews
 from .distill import DistillationArguments, add_teacher_outputs, fingerprint, train_classifier
-from .errors import InputError
+from .errors import InputError, require
 from .evaluate import predict_logits
 from .files import home, progress, written_aside
 from .students import make_student
@@ -34,7 +34,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "continue"},
     "full": {"seeds": [0, 1, 2], "transfer_size": 4000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "full"},
 }
-LAYERS: Any = {"zh": [0], "fr": [0]}  # chosen on validation; 2 elsewhere
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
 Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -42,6 +41,8 @@ Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Layers = Count | list[int]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Training = Literal["none", "continue", "lora", "full"]
 
 
 def option(default: Any, help: str) -> Any:
@@ -65,9 +66,8 @@ class Settings:
     language: str | None = option(None, "The one language of your table, such as en.")
     languages: Annotated[list[str], Field(min_length=1)] | None = option(None, "Languages to make students for. None: all in the data.")
     teacher: str = option("packaged", "packaged, a checkpoint folder or a hub id.")
-    teacher_training: Literal["none", "continue", "lora", "full"] | None = option(
-        None, "none, continue (the shipped adapter, on languages new to it), lora or full. None: the profile's."
-    )
+    teacher_training: Training | None = option(None, "none, continue (the shipped adapter, on languages new to it), lora or full. "
+                                                     "None: the profile's.")  # fmt: skip
     layers: Layers | dict[str, Layers] | None = option(None, "How many layers, which (a list from 0), or a dict by language. None: the kit's.")
     vocabulary: Literal["trim", "full"] = option("trim", "trim (to the pieces that the language uses) or full.")
     embedding_size: Count | None = option(None, "Width of factorised embeddings; None: the teacher's width.")
@@ -78,9 +78,7 @@ class Settings:
     learning_rate: Positive = option(3e-4, "Peak learning rate of distillation.")
     labels_only_epochs: Positive | None = option(None, "Most epochs of the labels-only student. None: the profile's.")
     labels_only_learning_rate: Positive = option(3e-4, "Peak learning rate of the labels-only student.")
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = option(
-        None, "One student of each kind for every seed. None: the profile's."
-    )
+    seeds: Seeds | None = option(None, "One student of each kind for every seed. None: the profile's.")
     transfer_size: Count | None = option(None, "Most texts of the transfer set. None: the profile's.")
     rows: Count | None = option(None, "Most rows of any other split, for a trial. None: the profile's.")
     max_length: Annotated[int, Field(ge=8, le=512)] = option(128, "Tokens after which a text is cut.")
@@ -93,27 +91,20 @@ class Settings:
             except ValidationError as error:
                 wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
                 raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
-        for name, value in {"layers": LAYERS, **PROFILES[self.profile]}.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
+        missing = {"layers": {"zh": [0], "fr": [0]}, **PROFILES[self.profile]}  # layers: chosen on validation; 2 elsewhere
+        vars(self).update({name: value for name, value in missing.items() if getattr(self, name) is None})  # though frozen
         self.arguments("distilled", 0)
 
     def arguments(self, kind: str, seed: int) -> DistillationArguments:
         """The training arguments of one kind of student; the one that starts from labels distils for half as long."""
         labels_only, epochs = kind == "labels_only", float(self.epochs or 1)
         chosen = {"labels_only": float(self.labels_only_epochs or 1), "labels_then_distilled": max(1.0, epochs // 2)}
-        return DistillationArguments(
-            temperature=self.temperature,
-            alpha=self.alpha,
-            objective=self.objective,
-            num_train_epochs=chosen.get(kind, epochs),
-            learning_rate=self.labels_only_learning_rate if labels_only else self.learning_rate,
-            seed=seed,
-        )
+        rate = self.labels_only_learning_rate if labels_only else self.learning_rate
+        return DistillationArguments(temperature=self.temperature, alpha=self.alpha, objective=self.objective, seed=seed,
+                                     num_train_epochs=chosen.get(kind, epochs), learning_rate=rate)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One model's logits on the test set and on the diagnostic corpus, its training log and where it is saved."""
 
     logits: dict[str, np.ndarray]
@@ -130,20 +121,20 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
     """One ``DatasetDict`` a language, cut to ``rows`` and ``transfer_size``; ``diagnostics`` is a fifth split where it fits."""
     if settings.data is None:
         chosen = settings.languages or list(SPLIT_SIZES)
-        if unknown := [language for language in chosen if language not in SPLIT_SIZES]:
-            raise InputError(f"The kit has no corpus in {', '.join(unknown)}: choose from {', '.join(SPLIT_SIZES)}, or give your own data.")
+        unknown = ", ".join(language for language in chosen if language not in SPLIT_SIZES)
+        require(not unknown, f"The kit has no corpus in {unknown}: choose from {', '.join(SPLIT_SIZES)}, or give your own data.")
         whole = {language: load_reviews(language, transfer=settings.transfer) for language in chosen}
     else:
-        names = ("text_column", "label_column", "language_column", "language")
-        table = load_reviews(settings.data, transfer=settings.transfer, **{name: getattr(settings, name) for name in names})
+        columns = {name: getattr(settings, name) for name in ("text_column", "label_column", "language_column", "language")}
+        table = load_reviews(settings.data, transfer=settings.transfer, **columns)
         present = sorted(set(table["train"]["language"]))
-        if missing := set(settings.languages or []) - set(present):
-            raise InputError(f"{settings.data} has no rows in {', '.join(sorted(missing))}: it holds {', '.join(present)}.")
-        chosen = settings.languages or present
-        whole = {code: table.filter(lambda row, code=code: row["language"] == code) for code in chosen}
+        missing = ", ".join(sorted(set(settings.languages or []) - set(present)))
+        require(not missing, f"{settings.data} has no rows in {missing}: it holds {', '.join(present)}.")
+        whole = {code: table.filter(lambda row, code=code: row["language"] == code) for code in settings.languages or present}
     datasets = {}
     for language, splits in whole.items():
-        cut = {name: head(part, settings.transfer_size if name == "transfer" else settings.rows) for name, part in splits.items()}
+        limits = dict.fromkeys(splits, settings.rows) | {"transfer": settings.transfer_size}
+        cut = {name: part.take(min(len(part), limits[name] or len(part))) for name, part in splits.items()}
         diagnostics = load_diagnostics(language)
         if diagnostics is not None and splits["train"].features["label"].names == diagnostics.features["label"].names[:2]:
             cut["diagnostics"] = diagnostics
@@ -151,40 +142,34 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
     return datasets
 
 
-def head(dataset: Dataset, rows: int | None) -> Dataset:
-    """The first ``rows`` rows, all of them for ``None``."""
-    return dataset if rows is None else dataset.select(range(min(rows, len(dataset))))
-
-
 def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Classifier:
     """The teacher, fine-tuned where the settings ask for it: on the training rows of all languages together, or
     (``continue``) from the shipped adapter on, for one short epoch, on those of the languages that it has not seen."""
-    names = next(iter(datasets.values()))["train"].features["label"].names
+    first = next(iter(datasets.values()))["train"]
+    names, given = first.features["label"].names, "teacher_logits" in first.column_names
     training, packaged, shipped = settings.teacher_training, settings.teacher == "packaged", names == LABEL_NAMES
-    taught = datasets
-    if training == "continue":
-        taught = {language: data for language, data in datasets.items() if language not in ADAPTER_LANGUAGES}
-        training = "continue" if packaged and shipped and taught else "none"
+    new = [data for language, data in datasets.items() if language not in ADAPTER_LANGUAGES]
+    if training == "continue" and not (packaged and shipped and new):
+        training = "none"
     if training == "none" and packaged and not shipped:
-        training, taught = "lora", datasets  # the shipped adapter knows other labels
-    given = "teacher_logits" in next(iter(datasets.values()))["train"].column_names
+        training = "lora"  # the shipped adapter knows other labels
     if training == "none" or given:
         model, tokenizer = load_teacher(settings.teacher, label_names=names)
-        if not (packaged or given or has_trained_head(model.config)):
-            raise InputError(f"The teacher {settings.teacher} has no trained head: set teacher_training to lora or full.")
+        ready = packaged or given or has_trained_head(model.config)
+        require(ready, f"The teacher {settings.teacher} has no trained head: set teacher_training to lora or full.")
         return model, tokenizer
     set_seed(0)
-    model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter="shipped" if training == "continue" else None)
-    texts = [[list(data[split]["text"]), list(data[split]["label"])] for data in taught.values() for split in ("train", "validation")]
+    goes_on = training == "continue"
+    model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter="shipped" if goes_on else None)
+    taught = new if goes_on else list(datasets.values())
+    texts = [[list(data[split]["text"]), list(data[split]["label"])] for data in taught for split in ("train", "validation")]
     key = digest("teacher", fingerprint(model, tokenizer), training, settings.max_length, texts)
 
     def build(folder: Path) -> None:
-        train, validation = ([data[split] for data in taught.values()] for split in ("train", "validation"))
-        recipe: dict[str, Any] = {"method": training}
-        if training == "continue":
-            recipe = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
-        tuned = finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe)
-        tuned.save_pretrained(folder)
+        train, validation = ([data[split] for data in taught] for split in ("train", "validation"))
+        short = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
+        recipe: dict[str, Any] = short if goes_on else {"method": training}
+        finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
     return load_teacher(kept("teachers", key, build), label_names=names)
@@ -200,25 +185,22 @@ def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def train_student(
-    kind: str, data: DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, settings: Settings, seed: int
-) -> Outcome:
+def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, settings: Settings,
+                  seed: int) -> Outcome:  # fmt: skip
     """One student of a language: ``labels_only``, ``distilled`` or ``labels_then_distilled``, trained once and kept.
 
     All three have the same layers and the same start, copied from the teacher. ``data`` carries ``teacher_logits``.
     """
     language = data["test"][0]["language"]
-    trained_on = {name: data[name].to_dict() for name in data}
     recipe = {name: value for name, value in asdict(settings).items() if name not in ("seeds", "languages", "profile", "data")}
-    key = digest("student", kind, fingerprint(teacher, tokenizer), trained_on, recipe, seed)
+    key = digest("student", kind, fingerprint(teacher, tokenizer), {name: data[name].to_dict() for name in data}, recipe, seed)
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
         layers: Any = settings.layers.get(language, 2) if isinstance(settings.layers, dict) else settings.layers
         model, own_tokenizer = make_student(teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size)
         if kind == "labels_then_distilled":
-            first = train_student("labels_only", data, teacher, tokenizer, settings, seed)
-            model = AutoModelForSequenceClassification.from_pretrained(first.folder)
+            model, _ = load_student(train_student("labels_only", data, teacher, tokenizer, settings, seed))
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
         set_seed(seed)
@@ -263,12 +245,9 @@ def tfidf_baseline(data: DatasetDict, language: str) -> Pipeline:
     """TF-IDF and logistic regression: words and word pairs, or one to four characters for Chinese; C chosen on validation."""
     labelled = data["train"].filter(lambda row: row["label"] >= 0)
     characters = {"analyzer": "char", "ngram_range": (1, 4)} if language in ("zh", "ja", "th") else {"ngram_range": (1, 2)}
-    best, best_accuracy = None, -1.0
+    models = []
     for strength in (0.3, 1.0, 3.0, 10.0, 30.0):
         model = make_pipeline(TfidfVectorizer(sublinear_tf=True, **characters), LogisticRegression(C=strength, max_iter=2000))
-        model.fit(list(labelled["text"]), list(labelled["label"]))
-        accuracy = model.score(list(data["validation"]["text"]), list(data["validation"]["label"]))
-        if accuracy > best_accuracy:
-            best, best_accuracy = model, accuracy
-    return best
+        models.append(model.fit(list(labelled["text"]), list(labelled["label"])))
+    return max(models, key=lambda model: model.score(list(data["validation"]["text"]), list(data["validation"]["label"])))
 

@@ -1,7 +1,6 @@
 """Where files live, and how they are written so that a crash leaves nothing half done."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -38,8 +37,7 @@ def progress(steps: Any, what: str) -> Any:
 
 def packaged(*parts: str) -> Path:
     """A file that ships with the kit (``data/…``, ``notebooks/…``), in a checkout or an installed wheel."""
-    here = Path(__file__).parent
-    for root in (here / "_shipped", here.parent):
+    for root in (Path(__file__).parent / "_shipped", Path(__file__).parent.parent):
         if (path := root.joinpath(*parts)).exists():
             return path
     raise FileNotFoundError(f"{'/'.join(parts)} does not ship with this installation of kdlib.")
@@ -54,21 +52,21 @@ def written_aside(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True)
     except OSError as error:
         raise InputError(f"{target} cannot be written ({error.strerror}): choose a folder of yours.") from error
-    new, old = aside / target.name, aside / f"{target.name}.old"
-    try:
-        yield new
-        if target.is_dir():
-            target.replace(old)
-        new.replace(target)
-    except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            said = f"The disk that holds {target.parent} is full: make room, or set KDLIB_HOME to another disk."
-            raise InputError(said) from error
-        raise
-    finally:
-        if old.exists() and not target.exists():
-            old.replace(target)
-        shutil.rmtree(aside, ignore_errors=True)
+    with scratch as aside:
+        new, old = Path(aside) / target.name, Path(aside) / f"{target.name}.old"
+        try:
+            yield new
+            if target.is_dir():
+                target.replace(old)
+            new.replace(target)
+        except OSError as error:
+            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+                said = f"The disk that holds {target.parent} is full: make room, or set KDLIB_HOME to another disk."
+                raise InputError(said) from error
+            raise
+        finally:
+            if old.exists() and not target.exists():
+                old.replace(target)

@@ -21,7 +21,6 @@ from kdlib.errors import require
 Mask = Tensor | None  # None: every position counts
 Layers = Sequence[Tensor]
 LayerMap = Sequence[tuple[int, int]]
-Prepared = tuple[Tensor, Tensor, Tensor]  # student, teacher, mask as booleans
 
 
 def _require_same(student: Tensor, teacher: Tensor, dim: int, what: str, remedy: str) -> None:
@@ -29,8 +28,8 @@ def _require_same(student: Tensor, teacher: Tensor, dim: int, what: str, remedy:
     require(s == t, f"the student has {s} {what} and the teacher {t}: {remedy}.")
 
 
-def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
-    """Upcast both, detach the teacher, put zeros at masked positions; without a mask all are valid."""
+def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> tuple[Tensor, Tensor, Tensor]:
+    """Upcast both, detach the teacher, put zeros at masked positions; the mask as booleans, without one all are valid."""
     s, t = student.shape[:-1], teacher.shape[:-1]
     require(s == t, f"the student's positions are {[*s]}, the teacher's {[*t]}: run both on one batch.")
     valid = torch.ones(s, dtype=torch.bool, device=student.device) if mask is None else mask.bool()
@@ -40,7 +39,7 @@ def _prepare(student: Tensor, teacher: Tensor, mask: Mask) -> Prepared:
     return torch.where(keep, student.to(dtype), 0.0), torch.where(keep, teacher.detach().to(dtype), 0.0), valid
 
 
-def _logits(student: Tensor, teacher: Tensor, mask: Mask, temperature: float = 1.0) -> Prepared:
+def _logits(student: Tensor, teacher: Tensor, mask: Mask, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
     """`_prepare` for logits, which are divided by the temperature."""
     require(0 < temperature < math.inf, f"temperature is {temperature} but must be above 0: try 1 to 10.")
     _require_same(student, teacher, -1, "classes", "give both the same label names in the same order")
@@ -125,14 +124,11 @@ def hard_target_loss(student_logits: Tensor, labels: Tensor, mask: Mask = None) 
     require(has == needs, f"labels have shape {[*has]} but need {[*needs]}: pass one a row, -1 for none.")
     logits, _, valid = _prepare(student_logits, student_logits, mask)
     targets = torch.where(valid & (labels >= 0), labels.long(), -100)  # -100: what cross_entropy leaves out
-    total = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum")
-    return total / valid.sum().clamp(min=1)
+    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="sum") / valid.sum().clamp(min=1)
 
 
-def distillation_loss(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 2.0,
-    alpha: float = 0.7, objective: Literal["kl", "ce", "mse"] = "kl", mask: Mask = None,
-) -> Tensor:  # fmt: skip
+def distillation_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 2.0,
+                      alpha: float = 0.7, objective: Literal["kl", "ce", "mse"] = "kl", mask: Mask = None) -> Tensor:  # fmt: skip
     """Hard and soft loss mixed: L = (1 - alpha) · hard + alpha · soft.
 
     hard is `hard_target_loss`; soft is `soft_target_loss` ("kl"), `soft_cross_entropy` ("ce") or `logit_mse`
@@ -150,10 +146,8 @@ def distillation_loss(
     return (1 - alpha) * hard_target_loss(student_logits, labels, mask) + alpha * soft
 
 
-def hidden_state_loss(
-    student_hidden: Layers, teacher_hidden: Layers, attention_mask: Tensor, layer_map: LayerMap,
-    projection: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:  # fmt: skip
+def hidden_state_loss(student_hidden: Layers, teacher_hidden: Layers, attention_mask: Tensor, layer_map: LayerMap,
+                      projection: Callable[[Tensor], Tensor] | None = None) -> Tensor:  # fmt: skip
     """Mean squared difference of hidden states, the student's optionally projected to the teacher's width.
 
     L = mean over layer pairs of 1/(NH) Σ_n ‖W student_n - teacher_n‖², over N valid tokens, H the teacher's

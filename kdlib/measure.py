@@ -25,12 +25,9 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     test, names = data["test"], data["train"].features["label"].names
     labels, texts = np.array(test["label"]), list(test["text"])
     counts = np.bincount([label for label in data["train"]["label"] if label >= 0], minlength=len(names))
-    logits = {
-        "teacher": [np.array(test["teacher_logits"])],
-        **{f"student_{kind}": [outcome.logits["test"] for outcome in outcomes] for kind, outcomes in students.items()},
-        "tfidf_logistic": [tfidf_baseline(data, test[0]["language"]).predict_log_proba(texts)],
-        "majority": [np.tile(np.log(counts / counts.sum() + 1e-9), (len(test), 1))],
-    }
+    logits = {"teacher": [np.array(test["teacher_logits"])]} | logits_by_student(students, "test")
+    logits["tfidf_logistic"] = [tfidf_baseline(data, test[0]["language"]).predict_log_proba(texts)]
+    logits["majority"] = [np.tile(np.log(counts / counts.sum() + 1e-9), (len(test), 1))]
     result: dict[str, Any] = {"data": {name: len(data[name]) for name in ("train", "validation", "test", "transfer")}}
     result |= {name: measure_model(labels, runs, names) for name, runs in logits.items()}
     result["teacher"] |= cost(teacher, texts[:64], settings)
@@ -50,17 +47,20 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     return result
 
 
+def logits_by_student(students: Mapping[str, list[Outcome]], split: str) -> dict[str, list[np.ndarray]]:
+    """Every student's logits on ``test`` or ``diagnostics``, one array for each seed."""
+    return {f"student_{kind}": [outcome.logits[split] for outcome in outcomes] for kind, outcomes in students.items()}
+
+
 def measure_model(labels: np.ndarray, runs: list[np.ndarray], names: list[str]) -> dict[str, Any]:
     """One model's figures; of several seeds the mean and the standard deviation, the rest from the first seed."""
     results = [evaluate(labels, logits, names).to_dict() for logits in runs]
     first, averaged = results[0], ("accuracy", "macro_f1", "expected_calibration_error")
     means = {name: mean_and_sd([result[name] for result in results])[0] for name in averaged}
     accuracies = [result["accuracy"] for result in results]
-    return first | means | {
-        "accuracy_interval": np.clip(np.add(first["accuracy_interval"], means["accuracy"] - first["accuracy"]), 0, 1).tolist(),
-        "seeds": {"accuracy": accuracies, "sd": mean_and_sd(accuracies)[1]},
-        "reliability": reliability(softmax(runs[0], axis=-1), labels),
-    }
+    interval = np.clip(np.add(first["accuracy_interval"], means["accuracy"] - first["accuracy"]), 0, 1).tolist()
+    seeds, bins = {"accuracy": accuracies, "sd": mean_and_sd(accuracies)[1]}, reliability(softmax(runs[0], axis=-1), labels)
+    return first | means | {"accuracy_interval": interval, "seeds": seeds, "reliability": bins}
 
 
 def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, Any]:
@@ -71,8 +71,7 @@ def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, A
 
 def measure_phenomena(diagnostics: Dataset, students: Mapping[str, list[Outcome]]) -> dict[str, dict[str, float]]:
     """Accuracy by phenomenon on the texts that are positive or negative; a student's mean P(positive) over seeds decides."""
-    logits = {"teacher": [np.array(diagnostics["teacher_logits"])]}
-    logits |= {f"student_{kind}": [outcome.logits["diagnostics"] for outcome in outcomes] for kind, outcomes in students.items()}
+    logits = {"teacher": [np.array(diagnostics["teacher_logits"])]} | logits_by_student(students, "diagnostics")
     positive = {name: np.mean([softmax(run, axis=-1)[:, 1] for run in runs], axis=0) for name, runs in logits.items()}
     labels, phenomena = np.array(diagnostics["label"]), np.array(diagnostics["phenomenon"])
     right = pd.DataFrame({name: (share > 0.5) == (labels == 1) for name, share in positive.items()})[labels < 2]
@@ -98,11 +97,10 @@ def result_table(languages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             figures = models[model]
             low, high = figures["accuracy_interval"]
             spread = f" ± {100 * figures['seeds']['sd']:.1f}" if len(figures["seeds"]["accuracy"]) > 1 else ""
-            rows[language, name] = {
-                "accuracy, %": f"{100 * figures['accuracy']:.1f}{spread}", "95 % interval": f"{100 * low:.1f} – {100 * high:.1f}",
-                "macro-F1": f"{figures['macro_f1']:.3f}", "ECE": f"{figures['expected_calibration_error']:.3f}",
-                **{title: f"{figures[key] / unit:.1f}" if key in figures else "" for title, (key, unit) in costs.items()},
-            }  # fmt: skip
+            accuracy, interval = f"{100 * figures['accuracy']:.1f}{spread}", f"{100 * low:.1f} – {100 * high:.1f}"
+            quality = {"macro-F1": f"{figures['macro_f1']:.3f}", "ECE": f"{figures['expected_calibration_error']:.3f}"}
+            price = {title: f"{figures[key] / unit:.1f}" if key in figures else "" for title, (key, unit) in costs.items()}
+            rows[language, name] = {"accuracy, %": accuracy, "95 % interval": interval, **quality, **price}
     return pd.DataFrame(rows).T.rename_axis(["language", "model"])
 
 
@@ -112,10 +110,10 @@ def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for language, models in languages.items():
         gain = models["differences"]["student_labels_only"]
         paired = PairedDifference(gain["difference"], gain["low"], gain["high"])
-        sentences.append(
-            f"{language}: a student {models['compression']:.0f} times smaller than the teacher keeps {100 * models['retention']:.1f} % of its accuracy "
-            f"({100 * models['student_distilled']['accuracy']:.1f} of {100 * models['teacher']['accuracy']:.1f} %) "
-            f"and agrees with it on {100 * models['agreement']:.1f} % of the test texts. "
-            + describe_difference(paired, "the distilled student", "the labels-only student")
-        )
+        size = f"{language}: a student {models['compression']:.0f} times smaller than the teacher"
+        kept = f"keeps {100 * models['retention']:.1f} % of its accuracy"
+        shares = f"({100 * models['student_distilled']['accuracy']:.1f} of {100 * models['teacher']['accuracy']:.1f} %)"
+        agreed = f"and agrees with it on {100 * models['agreement']:.1f} % of the test texts."
+        compared = describe_difference(paired, "the distilled student", "the labels-only student")
+        sentences.append(f"{size} {kept} {shares} {agreed} {compared}")
     return sentences

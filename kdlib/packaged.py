@@ -20,11 +20,9 @@ from .errors import require
 from .files import home, written_aside
 from .sources import fetch
 
-NAMES = {
-    "word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings", "ln": "LayerNorm",
-    "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value", "ao": "attention.output.dense",
-    "aln": "attention.output.LayerNorm", "fi": "intermediate.dense", "fo": "output.dense", "oln": "output.LayerNorm",
-}  # fmt: skip
+NAMES = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings", "ln": "LayerNorm",
+         "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value", "ao": "attention.output.dense",
+         "aln": "attention.output.LayerNorm", "fi": "intermediate.dense", "fo": "output.dense", "oln": "output.LayerNorm"}  # fmt: skip
 
 
 def packaged_checkpoint() -> Path:
@@ -49,18 +47,14 @@ def read_packaged(path: Path) -> tuple[BertConfig, PreTrainedTokenizerFast, dict
     require(data[:4] == b"E5S1", f"{path} is no packaged E5 model (it starts with {data[:4]!r}): delete it and run `kdlib fetch teacher`.")
     hidden, layers, heads, ffn, rows, positions, types, eps = struct.unpack_from("<7if", data, 8)
     pieces, bos, eos, pad, unk, size = struct.unpack_from("<5iQ", data, 44)
-    offsets = np.frombuffer(data, "<u4", pieces + 1, 72)
-    scores = np.frombuffer(data, "<f4", pieces, 76 + 4 * pieces)
-    at = 76 + 8 * pieces  # where the pieces start
-    names = [data[start:end].decode("utf-8") for start, end in pairwise(at + offsets)]
+    at, scores = 76 + 8 * pieces, np.frombuffer(data, "<f4", pieces, 76 + 4 * pieces).tolist()  # at: where the pieces start
+    spans = pairwise(at + np.frombuffer(data, "<u4", pieces + 1, 72))
+    vocabulary = [(data[start:end].decode("utf-8"), score) for (start, end), score in zip(spans, scores, strict=True)]
     at += size + 8  # past the pieces and the head of a map that nobody reads
     at += struct.unpack_from("<I", data, at - 4)[0]
-    config = BertConfig(
-        vocab_size=rows, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=ffn, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
-        pad_token_id=pad, bos_token_id=bos, eos_token_id=eos,
-    )  # fmt: skip
-    vocabulary = list(zip(names, scores.tolist(), strict=True))
+    config = BertConfig(vocab_size=rows, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+                        intermediate_size=ffn, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
+                        pad_token_id=pad, bos_token_id=bos, eos_token_id=eos)  # fmt: skip
     tokenizer = unigram_tokenizer(vocabulary, [bos, eos, pad, unk], model_max_length=positions)
     return config, tokenizer, read_tensors(data, at, hidden, ffn)
 
@@ -73,15 +67,11 @@ def unigram_tokenizer(vocabulary: list[tuple[str, float]], special: list[int], *
     bos, eos, pad, unk = (vocabulary[i][0] for i in special)
     backend = Tokenizer(models.Unigram(vocabulary, unk_id=special[3], byte_fallback=False))
     backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
-    backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    backend.decoder = decoders.Metaspace()
-    backend.post_processor = processors.TemplateProcessing(
-        f"{bos} $A {eos}", f"{bos} $A {eos} {eos} $B {eos}", special_tokens=[(bos, special[0]), (eos, special[1])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token=bos, eos_token=eos, cls_token=bos, sep_token=eos, pad_token=pad, unk_token=unk,
-        model_input_names=["input_ids", "attention_mask"], **options,
-    )  # fmt: skip
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    ids, single, pair = [(bos, special[0]), (eos, special[1])], f"{bos} $A {eos}", f"{bos} $A {eos} {eos} $B {eos}"
+    backend.post_processor = processors.TemplateProcessing(single, pair, special_tokens=ids)
+    options |= {"bos_token": bos, "eos_token": eos, "cls_token": bos, "sep_token": eos, "pad_token": pad, "unk_token": unk}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=["input_ids", "attention_mask"], **options)
 
 
 def read_tensors(data: bytes, at: int, hidden: int, ffn: int) -> dict[str, torch.Tensor]:
@@ -92,8 +82,7 @@ def read_tensors(data: bytes, at: int, hidden: int, ffn: int) -> dict[str, torch
         end = at + 2 + struct.unpack_from("<H", data, at)[0]
         name = data[at + 2 : end].decode("ascii")
         _, size, start, nbytes = struct.unpack_from("<BIQQ", data, end)
-        at = end + 21
-        raw = data[start : start + nbytes]
+        at, raw = end + 21, data[start : start + nbytes]
         values = np.frombuffer(raw, "<f4") if nbytes == 4 * size else dequantise(raw)
         if not name.endswith((".b", "ln.w")):  # a matrix; only `fo.w` has rows of ffn
             values = values.reshape(-1, ffn if name.endswith(".fo.w") else hidden)

@@ -19,10 +19,8 @@ from .errors import require
 from .evaluate import classify, evaluation_mode
 
 
-def profile_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
-    batch_sizes: Sequence[int] = (1, 32), repeats: int = 30, max_length: int = 128,
-) -> dict[str, Any]:  # fmt: skip
+def profile_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
+                  batch_sizes: Sequence[int] = (1, 32), repeats: int = 30, max_length: int = 128) -> dict[str, Any]:  # fmt: skip
     """What a classifier costs on ``texts``, on the device where it is.
 
     Returns a dict of
@@ -65,13 +63,11 @@ def profile_model(
                 times.append(1000 * (time.perf_counter() - start))
             median, p95 = np.quantile(times[2:], (0.5, 0.95)).tolist()  # without the warm-up
             latency[str(size)] = {"median": median, "p95": p95}
-    largest = max(batch_sizes)
-    return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()), "bytes": sum(sizes.values()),
-        "weight_bytes": sum(size for file, size in sizes.items() if file.suffix == ".safetensors"),
-        "flops": counter.get_total_flops(), "latency_ms": latency,
-        "throughput": 1000 * largest / latency[str(largest)]["median"], "peak_memory_mb": peak_memory(model.device),
-    }  # fmt: skip
+    largest, parameters = max(batch_sizes), sum(parameter.numel() for parameter in model.parameters())
+    weights = sum(size for file, size in sizes.items() if file.suffix == ".safetensors")
+    cost = {"parameters": parameters, "bytes": sum(sizes.values()), "weight_bytes": weights, "flops": counter.get_total_flops()}
+    throughput = 1000 * largest / latency[str(largest)]["median"]
+    return {**cost, "latency_ms": latency, "throughput": throughput, "peak_memory_mb": peak_memory(model.device)}
 
 
 def peak_memory(device: torch.device) -> float:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,15 +13,13 @@ import nbformat
 import papermill
 from datasets import DatasetDict
 from nbconvert import HTMLExporter
-from papermill.exceptions import PapermillExecutionError
 
-from .errors import InputError
+from .errors import InputError, require
 from .experiment import Outcome, Settings, load_student
 from .files import packaged, written_aside
 from .measure import result_table, summary_sentences
 
 NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
-JUPYTER_NAMES = {"In", "Out", "output"}
 
 
 def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
@@ -36,12 +34,10 @@ def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
         aside.mkdir()
         try:
             with patch.dict(os.environ, KDLIB_QUIET="1"):  # the kernel's bars; papermill shows its own, by cell
-                papermill.execute_notebook(
-                    packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
-                    kernel_name="python3", log_output=False, progress_bar={"desc": f"report, profile {settings.profile}"},
-                    extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
-                )  # fmt: skip
-        except PapermillExecutionError as error:
+                bar, quiet = {"desc": f"report, profile {settings.profile}"}, ["--IPKernelApp.log_level=40"]  # errors only
+                papermill.execute_notebook(packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
+                                           kernel_name="python3", progress_bar=bar, extra_arguments=quiet)  # fmt: skip
+        except papermill.PapermillExecutionError as error:
             if error.ename == "InputError":
                 raise InputError(error.evalue) from error
             if error.ename == "KeyboardInterrupt":
@@ -60,12 +56,11 @@ def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
     In the notebook ``parameters`` is ``globals()``: papermill itself only warns about unknown names.
     """
     known = {field.name for field in fields(Settings)}
-    given = {name: value for name, value in parameters.items() if name in known}
-    others = [name for name in parameters if name not in known | JUPYTER_NAMES and not name.startswith("_")]
-    # What a notebook imports is no parameter.
-    if unknown := [name for name in others if not (callable(parameters[name]) or isinstance(parameters[name], ModuleType))]:
-        raise InputError(f"The report has no parameter {', '.join(sorted(unknown))}: it knows {', '.join(sorted(known))}.")
-    return Settings(**given)
+    imported = {name for name, value in parameters.items() if callable(value) or isinstance(value, ModuleType)}
+    others = parameters.keys() - known - imported - {"In", "Out", "output"}  # of papermill and Jupyter
+    unknown = ", ".join(sorted(name for name in others if not name.startswith("_")))
+    require(not unknown, f"The report has no parameter {unknown}: it knows {', '.join(sorted(known))}.")
+    return Settings(**{name: value for name, value in parameters.items() if name in known})
 
 
 def write_html(notebook: Path) -> None:
@@ -79,43 +74,27 @@ def write_html(notebook: Path) -> None:
 
 def save_student(outcome: Outcome, data: DatasetDict, figures: Mapping[str, Any], folder: Path) -> None:
     """Write a student as a plain `transformers` checkpoint with a model card made from the figures."""
-    language = data["test"][0]["language"]
     with written_aside(folder) as aside:
         for part in load_student(outcome):
             part.save_pretrained(aside)
-        (aside / "README.md").write_text(model_card(language, figures), encoding="utf-8")
+        (aside / "README.md").write_text(model_card(data["test"][0]["language"], figures), encoding="utf-8")
 
 
 def model_card(language: str, figures: Mapping[str, Any]) -> str:
     """The model card of a distilled student, from the figures of ``metrics.json``."""
     student, teacher = figures["student_distilled"], figures["teacher"]
     low, high = student["accuracy_interval"]
+    shares = {"accuracy": student["accuracy"], "low": low, "high": high, "teacher_accuracy": teacher["accuracy"]}
+    percent = {name: 100 * share for name, share in shares.items()}
     personal = " The French reviews are for personal use: so is this student." if language == "fr" else ""
-    return f"""---
-language: {language}
-pipeline_tag: text-classification
-library_name: transformers
----
-# Sentiment student ({language}), distilled
-
-{student["parameters"] / 1e6:.1f} M parameters, {figures["compression"]:.0f} times fewer than its teacher.
-Test accuracy {100 * student["accuracy"]:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, n = {figures["data"]["test"]});
-teacher {100 * teacher["accuracy"]:.1f} %; expected calibration error {student["expected_calibration_error"]:.3f}.
-
-Trained on {figures["data"]["train"]} labelled and {figures["data"]["transfer"]} unlabelled texts with the teacher's soft targets.
-Intended for teaching and for texts like those it was trained on; it knows no other language and no other domain.{personal}
-
-```python
-from transformers import pipeline
-classify = pipeline("text-classification", model="this folder")
-```
-"""
+    card = packaged("notebooks", "reports", "model_card.md").read_text(encoding="utf-8")
+    return card.format(**figures, **percent, language=language, personal=personal, millions=student["parameters"] / 1e6)
 
 
 def write_metrics(settings: Settings, languages: Mapping[str, Any], environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write ``metrics.json`` and return its content."""
-    chosen = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    metrics = {"profile": settings.profile, "seeds": settings.seeds, "settings": chosen, **environment, "languages": dict(languages)}
+    chosen = {"profile": settings.profile, "seeds": settings.seeds, "settings": asdict(settings)}
+    metrics = {**chosen, **environment, "languages": dict(languages)}
     with written_aside(folder / "metrics.json") as aside:
         aside.write_text(json.dumps(metrics, indent=1, ensure_ascii=False), encoding="utf-8")
     return metrics

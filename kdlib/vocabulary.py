@@ -12,16 +12,15 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from .errors import InputError, require
+from .errors import require
 
 METASPACE = "▁"  # what Unigram pieces have in the place of a space
 ASCII = {chr(code) for code in range(0x21, 0x7F)}
 LATIN = {chr(code) for code in range(0xA1, 0x180)}  # Latin-1 Supplement and Latin Extended-A
 
 
-def trim_vocabulary(
-    tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], keep_characters: bool = True, max_size: int | None = None
-) -> tuple[PreTrainedTokenizerFast, list[int]]:
+def trim_vocabulary(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], keep_characters: bool = True,
+                    max_size: int | None = None) -> tuple[PreTrainedTokenizerFast, list[int]]:  # fmt: skip
     """A tokenizer of the same class with only the pieces that ``texts`` need, and the old ids of these.
 
     Kept are all special and added tokens, every piece that ``texts`` use and, with ``keep_characters``, the
@@ -54,18 +53,16 @@ def trim_vocabulary(
     """
     texts = check_texts(texts)
     kind = type(tokenizer.backend_tokenizer.model).__name__ if tokenizer.is_fast else "slow"
-    if kind not in ("Unigram", "WordPiece"):
-        problem = f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece ones can be trimmed"
-        raise InputError(f'{problem}: keep it as it is with vocabulary="full".')
+    problem = f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece ones can be trimmed"
+    require(kind in ("Unigram", "WordPiece"), f'{problem}: keep it as it is with vocabulary="full".')
     backend = tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
     model = state["model"]
     pieces = model["vocab"] if kind == "WordPiece" else {piece: i for i, (piece, _) in enumerate(model["vocab"])}
-    prefix = model.get("continuing_subword_prefix", METASPACE)
 
     counts = Counter(token for ids in encode(tokenizer, texts) for token in ids)
     normalised = [backend.normalizer.normalize_str(text) for text in texts] if backend.normalizer else texts
-    bodies = {i: piece.removeprefix(prefix) or piece for piece, i in pieces.items()}
+    bodies = {i: piece.removeprefix(model.get("continuing_subword_prefix", METASPACE)) or piece for piece, i in pieces.items()}
     if kind == "WordPiece":
         words = {word for text in normalised for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)}
         unknown = " ".join(word for word in words if model["unk_token"] in [t.value for t in backend.model.tokenize(word)])
@@ -86,8 +83,7 @@ def trim_vocabulary(
         special |= {lowest, model["unk_id"]} - {None}
     wanted = sorted(counts.keys() - special, key=lambda i: (-counts[i], i))
     room = len(wanted) if max_size is None else max_size - len(special)
-    if room < 0:
-        raise InputError(f"max_size is {max_size}: give at least {len(special)}, for the special tokens.")
+    require(room >= 0, f"max_size is {max_size}: give at least {len(special)}, for the special tokens.")
     kept = sorted(special.union(wanted[:room]))
     return cut(tokenizer, state, kept), kept
 
@@ -121,10 +117,9 @@ def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> fl
 
 def check_texts(texts: Iterable[str]) -> list[str]:
     """``texts`` as a list; ``InputError`` when it is a single string, empty, or not all strings."""
-    rows = list(texts)
-    wrong = [f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)] or [f"{texts!r:.40}"]
-    good = rows and not isinstance(texts, str) and all(isinstance(row, str) for row in rows)
-    require(good, f"texts must be a list of strings, not {wrong[0]}: give your corpus.")
+    rows = [] if isinstance(texts, str) else list(texts)
+    wrong = [f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)]
+    require(rows and not wrong, f"texts must be a list of strings, not {[*wrong, f'{texts!r:.40}'][0]}: give your corpus.")
     return rows
 
 

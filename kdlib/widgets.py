@@ -6,10 +6,9 @@ from typing import Any
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 from IPython.display import display
-from matplotlib.figure import Figure
 
 
-def explore(draw: Callable[..., Figure], **controls: Any) -> widgets.VBox:
+def explore(draw: Callable[..., plt.Figure], **controls: Any) -> widgets.VBox:
     """The controls and below them the figure ``draw(**values)``, drawn again when a control has been moved.
 
     ``controls`` are ipywidgets by the name of the argument of ``draw`` that they set; one without a description shows
