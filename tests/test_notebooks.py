@@ -69,7 +69,7 @@ def test_it_is_clean(path: Path) -> None:
         assert not PATH.search(cell.source) and not PATH.search("\n".join(printed(cell))), cell.source
         assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"], cell.source
         assert "execution" not in cell.metadata, "remove the times of execution"
-        if cell.cell_type == "code":
+        if cell.cell_type == "code" and "check" not in tags(cell):
             assert len([line for line in cell.source.splitlines() if line.strip()]) <= 24, cell.source
 
 
