@@ -55,8 +55,7 @@ def doctor() -> None:
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every parameter of the report, with the help that ``Settings`` gives it."""
     for parameter in reversed(fields(Settings)):
-        option = f"--{parameter.name.replace('_', '-')}"
-        command = click.option(option, parameter.name, help=parameter.metadata["help"], metavar="VALUE")(command)
+        command = click.option(f"--{parameter.name.replace('_', '-')}", help=parameter.metadata["help"], metavar="VALUE")(command)
     return command
 
 

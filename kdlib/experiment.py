@@ -66,8 +66,8 @@ class Settings:
     language: str | None = option(None, "The one language of your table, such as en.")
     languages: Annotated[list[str], Field(min_length=1)] | None = option(None, "Languages to make students for. None: all in the data.")
     teacher: str = option("packaged", "packaged, a checkpoint folder or a hub id.")
-    teacher_training: Training | None = option(None, "none, continue (the shipped adapter, on languages new to it), lora or full. "
-                                                     "None: the profile's.")  # fmt: skip
+    teacher_training: Training | None = option(None, "none, continue (the shipped adapter, on languages new to it), lora or full."
+                                                     " None: the profile's.")  # fmt: skip
     layers: Layers | dict[str, Layers] | None = option(None, "How many layers, which (a list from 0), or a dict by language. None: the kit's.")
     vocabulary: Literal["trim", "full"] = option("trim", "trim (to the pieces that the language uses) or full.")
     embedding_size: Count | None = option(None, "Width of factorised embeddings; None: the teacher's width.")

@@ -217,7 +217,8 @@ def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizer
     Raises ``InputError``: ``embedding_size`` above the teacher's; a tokenizer that cannot be trimmed.
     """
     table = teacher.get_input_embeddings().get_parameter("weight")
-    require(1 <= embedding_size <= table.shape[1], f"embedding_size is {embedding_size}: give 1 to {table.shape[1]}, the teacher's.")
+    width = table.shape[1]
+    require(1 <= embedding_size <= width, f"embedding_size is {embedding_size}: give 1 to {width}, the teacher's.")
     tokenizer, kept = trim_for(teacher, tokenizer, texts)
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
