@@ -6,10 +6,10 @@ BIN := .venv/bin
 export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lab bench lock clean
+.PHONY: help report test test-browser lab bench lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 report: .venv/ready  ## distil three students from one teacher and write the report (PROFILE=quick, full or slice; ARGS="--seeds [1,2]")
 	$(BIN)/kdlib report --profile $(PROFILE) $(ARGS)
@@ -20,6 +20,10 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(BIN)/mypy kdlib
 	time $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
 	time $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb
+
+test-browser: export KDLIB_QUIET := 1
+test-browser: .venv/ready  ## open the notebooks with widgets in Chromium and move every control by keyboard
+	time $(BIN)/python -m pytest tests/browser
 
 lab: .venv/ready  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

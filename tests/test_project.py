@@ -176,8 +176,8 @@ def test_files_named_for_contributors_exist() -> None:
 @needs_make
 def test_make_alone_lists_every_target() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", text, re.MULTILINE))
-    assert {"report", "test", "lab", "bench", "lock", "clean"} <= targets
+    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+    assert {"report", "test", "test-browser", "lab", "bench", "lock", "clean"} <= targets
     listed = {line.split()[1]: line.split(maxsplit=2)[2] for line in make().stdout.splitlines()}
     assert listed.keys() == targets
     assert all(listed.values())
@@ -203,6 +203,15 @@ def test_make_report_passes_profile_and_arguments_on(tmp_path: Path) -> None:
     assert make("-n", "report", folder=tmp_path).stdout.split() == [".venv/bin/kdlib", "report", "--profile", "quick"]
     chosen = make("-n", "report", "PROFILE=full", "ARGS=--alpha 0.5", folder=tmp_path).stdout.split()
     assert chosen == [".venv/bin/kdlib", "report", "--profile", "full", "--alpha", "0.5"]
+
+
+def test_without_a_browser_the_browser_checks_stop_with_a_sentence() -> None:
+    environment = os.environ | {"KDLIB_BROWSER": "no-such-browser"}
+    command = [sys.executable, "-m", "pytest", "tests/browser"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    (sentence,) = (line for line in (run.stdout + run.stderr).splitlines() if "make test-browser needs" in line)
+    assert run.returncode == 1
+    assert all(system in sentence for system in ("Debian", "Ubuntu", "macOS", "Windows", "KDLIB_BROWSER"))
 
 
 # size
