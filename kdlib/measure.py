@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict
 from scipy.special import softmax
 
 from . import __version__
+from .data import SPLITS
 from .evaluate import PairedDifference, agreement, describe_difference, difference, evaluate, mean_and_sd, reliability, retention
 from .experiment import Classifier, Outcome, Settings, load_student, tfidf_baseline
 from .plots import NAMES
@@ -28,7 +29,7 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     logits = {"teacher": [np.array(test["teacher_logits"])]} | logits_by_student(students, "test")
     logits["tfidf_logistic"] = [tfidf_baseline(data, test[0]["language"]).predict_log_proba(texts)]
     logits["majority"] = [np.tile(np.log(counts / counts.sum() + 1e-9), (len(test), 1))]
-    result: dict[str, Any] = {"data": {name: len(data[name]) for name in ("train", "validation", "test", "transfer")}}
+    result: dict[str, Any] = {"data": {name: len(data[name]) for name in SPLITS}}
     result |= {name: measure_model(labels, runs, names) for name, runs in logits.items()}
     result["teacher"] |= cost(teacher, texts[:64], settings)
     student = load_student(students["distilled"][0])

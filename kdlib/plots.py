@@ -24,8 +24,8 @@ def use_style() -> None:
     """Set the kit's look for every figure that follows; Chinese in Noto Sans SC, which the package zhplot brings."""
     font_manager.fontManager.addfont(Path(zhplot.__file__).parent / "fonts" / "NotoSansSC-Regular.ttf")
     plt.rcParams.update({"font.family": ["DejaVu Sans", "Noto Sans SC"], "axes.unicode_minus": False, "axes.grid": True,
-                         "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.3, "figure.dpi": 110,
-                         "figure.constrained_layout.use": True, "savefig.bbox": "tight"})  # fmt: skip
+                         "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.3,
+                         "figure.dpi": 96, "figure.constrained_layout.use": True, "savefig.bbox": "tight"})  # fmt: skip
 
 
 def panels(languages: Mapping[str, Any], height: float, xlabel: str, ylabel: str = "") -> tuple[plt.Figure, list[Any]]:

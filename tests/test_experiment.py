@@ -419,6 +419,13 @@ def test_a_black_box_teachers_outputs_are_what_students_learn(
     assert np.isfinite(outcome.logits["test"]).all()
 
 
+def test_a_black_box_teacher_is_not_asked_about_the_diagnostic_texts(tmp_path: Path, tiny_reviews: DatasetDict) -> None:
+    """Nobody knows what it would say of them, so that phenomena cannot be measured."""
+    path = write_table(tmp_path / "reviews.csv", tiny_reviews, lambda row: {"p_negative": 0.25, "p_positive": 0.75})
+    for data in load_datasets(Settings(data=str(path))).values():
+        assert "teacher_logits" in data["test"].column_names and "diagnostics" not in data
+
+
 def test_text_of_which_a_black_box_teacher_said_nothing_is_refused(tmp_path: Path, tiny_reviews: DatasetDict) -> None:
     path = write_table(tmp_path / "reviews.csv", tiny_reviews, lambda row: {"p_negative": 0.25, "p_positive": 0.75})
     own = tmp_path / "own.txt"

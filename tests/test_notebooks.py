@@ -10,6 +10,7 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISE = re.compile(r"^### Exercise (\d+)\.(\d+) — (recall|apply|extend): .+", re.MULTILINE)
 FIGURE = re.compile(r"^\*Figure (\d+\.\d+): .{60,}\*$", re.MULTILINE | re.DOTALL)
+ARXIV = re.compile(r"arxiv\.org/abs/(\d{4}\.\d{4,5})")
 PATH = re.compile(r"/(home|root|tmp|work|Users)/|C:\\\\")
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -103,3 +104,12 @@ def test_an_exercise_starts_wrong_and_its_solution_passes_the_same_check(path: P
         assert [line.startswith("Not yet") for line in printed(check)] == [True], number
         assert [line.startswith("Right") for line in printed(answer)] == [True], number
         assert not any("nbval-ignore-output" in tags(cell) for cell in (check, answer)), number
+
+
+@every_notebook
+def test_what_is_cited_from_arxiv_is_among_the_references(path: Path) -> None:
+    references = (path.parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
+    keys = re.findall(r"^@\w+\{(\S+),$", references, re.MULTILINE)
+    assert len(set(keys)) == len(keys)
+    cited = {number for cell in read(path) if cell.cell_type == "markdown" for number in ARXIV.findall(cell.source)}
+    assert cited <= set(re.findall(r"eprint\s*=\s*\{(\S+)\}", references))

@@ -369,7 +369,7 @@ def test_tokenizer_and_classifier_go_on_into_the_rest_of_the_kit(
 
 
 def test_the_shipped_adapter_was_trained_on_the_pinned_splits() -> None:
-    """After a change of the splits it is stale, and may have seen what is now tested: run tools/train_adapter.py again."""
+    """After a change of the splits it is stale, and may have seen what is now tested: run tools.train_adapter again."""
     trained = json.loads((packaged("data", "teacher") / "training.json").read_text(encoding="utf-8"))["rows"]
     pinned = json.loads((Path(__file__).parent / "reference" / "splits.json").read_text(encoding="utf-8"))
     assert sorted(trained) == sorted(teachers.ADAPTER_LANGUAGES)

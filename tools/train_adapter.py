@@ -1,25 +1,18 @@
 """Train the adapter that ships in data/teacher: LoRA and head on the Chinese and English training reviews.
 
-Run: python tools/train_adapter.py   (about ten minutes on two cores; the model card beside it stays)
+Run: python -m tools.train_adapter   (about ten minutes on two cores; the model card beside it stays)
 """
 
-import hashlib
 import json
 
 import numpy as np
-from datasets import Dataset
 
 import kdlib
 from kdlib.files import packaged
 from kdlib.measure import environment
+from tests.test_data import digest
 
 SETTINGS = {"method": "lora", "num_train_epochs": 3, "learning_rate": 5e-4, "seed": 0}
-
-
-def digest(part: Dataset) -> str:
-    """SHA-256 over the ids, texts and labels of a split, as in tests/reference/splits.json."""
-    rows = zip(part["id"], part["text"], part["label"], strict=True)
-    return hashlib.sha256(json.dumps(list(rows), ensure_ascii=False).encode()).hexdigest()
 
 
 def main() -> None:
