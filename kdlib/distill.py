@@ -63,6 +63,7 @@ class DistillationArguments(TrainingArguments):
         distillation_loss(zeros, zeros, torch.zeros(1), self.temperature, self.alpha, "kl")
         distillation_loss(zeros, zeros, torch.zeros(1), self.temperature, self.alpha, self.objective)
         self.dataloader_pin_memory = torch.cuda.is_available()
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()  # said, or bf16 is refused there
         super().__post_init__()
 
 

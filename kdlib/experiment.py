@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
+import torch
 from datasets import DatasetDict, concatenate_datasets
 from pydantic import Field, TypeAdapter, ValidationError
 from safetensors.numpy import load_file, save_file
@@ -32,8 +33,11 @@ from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, loa
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
     "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "continue"},
-    "full": {"seeds": [0, 1, 2], "transfer_size": 4000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "full"},
+    "full": {"seeds": [0, 1, 2], "transfer_size": 10000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "full"},
 }
+# Of the packaged teacher, by language, chosen on validation; elsewhere two layers with all of their neurons.
+STUDENTS: dict[str, Any] = {"layers": {"zh": [0], "en": [0, 2, 4, 6, 8, 10], "fr": [0, 2, 4, 6, 8, 10]}, "intermediate_size": {"en": 256, "fr": 256},
+                            "vocabulary_size": 6500}  # fmt: skip
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
 Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -71,6 +75,9 @@ class Settings:
     layers: Layers | dict[str, Layers] | None = option(None, "How many layers, which (a list from 0), or a dict by language. None: the kit's.")
     vocabulary: Literal["trim", "full"] = option("trim", "trim (to the pieces that the language uses) or full.")
     embedding_size: Count | None = option(None, "Width of factorised embeddings; None: the teacher's width.")
+    intermediate_size: Count | dict[str, Count] | None = option(None, "Neurons kept of each feed-forward block, or a dict by language."
+                                                                      " None: the kit's where layers is None too, else all.")  # fmt: skip
+    vocabulary_size: Count | None = option(None, "Most pieces of a trimmed vocabulary. None: likewise.")
     temperature: float = option(2.0, "T > 0 that softens teacher and student.")
     alpha: float = option(0.7, "Weight of the soft term, 0 to 1.")
     objective: Literal["kl", "ce", "mse"] = option("kl", "Soft term: kl, ce or mse.")
@@ -82,6 +89,7 @@ class Settings:
     transfer_size: Count | None = option(None, "Most texts of the transfer set. None: the profile's.")
     rows: Count | None = option(None, "Most rows of any other split, for a trial. None: the profile's.")
     max_length: Annotated[int, Field(ge=8, le=512)] = option(128, "Tokens after which a text is cut.")
+    bf16: bool | None = option(None, "Train with products in bfloat16; weights and losses stay float32. None: where they are fast here.")
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
@@ -91,7 +99,8 @@ class Settings:
             except ValidationError as error:
                 wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
                 raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
-        missing = {"layers": {"zh": [0], "fr": [0]}, **PROFILES[self.profile]}  # layers: chosen on validation; 2 elsewhere
+        kit = STUDENTS if self.teacher == "packaged" and self.layers is None else {}
+        missing = {**kit, "bf16": fast_bf16(), **PROFILES[self.profile]}
         vars(self).update({name: value for name, value in missing.items() if getattr(self, name) is None})  # though frozen
         self.arguments("distilled", 0)
 
@@ -101,7 +110,12 @@ class Settings:
         chosen = {"labels_only": float(self.labels_only_epochs or 1), "labels_then_distilled": max(1.0, epochs // 2)}
         rate = self.labels_only_learning_rate if labels_only else self.learning_rate
         return DistillationArguments(temperature=self.temperature, alpha=self.alpha, objective=self.objective, seed=seed,
-                                     num_train_epochs=chosen.get(kind, epochs), learning_rate=rate)  # fmt: skip
+                                     num_train_epochs=chosen.get(kind, epochs), learning_rate=rate, bf16=bool(self.bf16))  # fmt: skip
+
+    def of(self, name: str, language: str, default: Any = None) -> Any:
+        """A setting that may differ by language."""
+        value = getattr(self, name)
+        return value.get(language, default) if isinstance(value, dict) else default if value is None else value
 
 
 class Outcome(NamedTuple):
@@ -115,6 +129,13 @@ class Outcome(NamedTuple):
 def digest(*parts: Any) -> str:
     """A short digest of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def fast_bf16() -> bool:
+    """Whether this machine has units that multiply matrices in bfloat16: a GPU since Ampere, or a processor with AMX."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
@@ -164,12 +185,12 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
     model, tokenizer = load_teacher(settings.teacher, label_names=names, adapter="shipped" if goes_on else None)
     taught = new if goes_on else list(datasets.values())
     texts = [[list(data[split]["text"]), list(data[split]["label"])] for data in taught for split in ("train", "validation")]
-    key = digest("teacher", fingerprint(model, tokenizer), training, settings.max_length, texts)
+    key = digest("teacher", fingerprint(model, tokenizer), training, settings.max_length, settings.bf16, texts)
 
     def build(folder: Path) -> None:
         train, validation = ([data[split] for data in taught] for split in ("train", "validation"))
         short = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
-        recipe: dict[str, Any] = short if goes_on else {"method": training}
+        recipe: dict[str, Any] = {"bf16": bool(settings.bf16), **(short if goes_on else {"method": training})}
         finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -198,8 +219,8 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
-        layers: Any = settings.layers.get(language, 2) if isinstance(settings.layers, dict) else settings.layers
-        model, own_tokenizer = make_student(teacher, tokenizer, layers, settings.vocabulary, corpus, settings.embedding_size)
+        sizes = settings.embedding_size, settings.of("intermediate_size", language), settings.vocabulary_size
+        model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         if kind == "labels_then_distilled":
             model, _ = load_student(train_student("labels_only", data, teacher, tokenizer, settings, seed))
         labelled = data["train"].filter(lambda row: row["label"] >= 0)

@@ -33,7 +33,7 @@ from kdlib.experiment import (
 
 SHORT: dict[str, Any] = {
     "epochs": 3, "labels_only_epochs": 3, "teacher_training": "none", "seeds": [0], "layers": [1, 3], "learning_rate": 5e-3,
-    "labels_only_learning_rate": 5e-3, "max_length": 64,
+    "labels_only_learning_rate": 5e-3, "max_length": 64, "bf16": False,
 }  # fmt: skip
 
 # --- settings ---------------------------------------------------------------------------------------------
@@ -47,6 +47,7 @@ SHORT: dict[str, Any] = {
         ("epochs", "abc"), ("epochs", 0), ("temperature", "hot"), ("seeds", 3), ("seeds", [-1]), ("seeds", [0.5]), ("languages", "zh"),
         ("languages", []), ("layers", "many"), ("layers", [0.5]), ("layers", {"zh": "all"}), ("vocabulary", "tirm"), ("rows", -1),
         ("transfer_size", 0), ("learning_rate", -1e-4), ("learning_rate", float("inf")), ("embedding_size", 0), ("data", 7), ("rows", True),
+        ("intermediate_size", 0), ("intermediate_size", {"en": "all"}), ("vocabulary_size", 0), ("bf16", "auto"),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
@@ -68,6 +69,32 @@ def test_a_profile_fills_in_what_is_not_given(profile: str) -> None:
     assert given.keys() >= PROFILES[profile].keys()
 
 
+
+
+def test_the_kits_students_are_for_its_own_teacher_as_long_as_no_layers_are_chosen() -> None:
+    kit = Settings()
+    assert kit.of("layers", "zh", 2) == [0] and kit.of("layers", "de", 2) == 2
+    assert (kit.of("intermediate_size", "en"), kit.of("intermediate_size", "zh"), kit.vocabulary_size) == (256, None, 6500)
+    for other in (Settings(teacher="my/teacher"), Settings(layers=3)):
+        assert other.of("layers", "en", 2) == (other.layers or 2)
+        assert (other.of("intermediate_size", "en"), other.vocabulary_size) == (None, None)
+    assert Settings(intermediate_size=512).of("intermediate_size", "zh") == 512
+
+
+@pytest.mark.parametrize("has_units", [True, False])
+def test_bfloat16_is_used_where_it_is_fast_unless_told_otherwise(has_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": has_units})
+    assert Settings().bf16 is has_units and Settings(bf16=not has_units).bf16 is not has_units
+    assert Settings().arguments("distilled", 0).bf16 is has_units
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # another make of processor
+    assert Settings().bf16 is False
+
+
+def test_a_student_gets_the_sizes_of_the_settings(taught: DatasetDict, tiny_teacher: Any, tiny_tokenizer: Any) -> None:
+    settings = Settings(**(SHORT | {"epochs": 1, "intermediate_size": {"en": 12}, "vocabulary_size": 40}))
+    model, tokenizer = load_student(train_student("distilled", taught, tiny_teacher, tiny_tokenizer, settings, 0))
+    assert (model.config.intermediate_size, model.config.vocab_size, len(tokenizer)) == (12, 40, 40)
 
 
 def test_the_training_arguments_follow_the_kind_and_the_seed() -> None:

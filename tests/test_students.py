@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from kdlib.errors import InputError
-from kdlib.students import choose_layers, make_bilstm_student, make_student
+from kdlib.students import choose_layers, make_bilstm_student, make_student, prune_feed_forward
 
 TEXTS = """The room was clean and the staff were friendly
 We waited two hours for a cold dinner
@@ -339,6 +339,83 @@ def bilstm(layers: int = 1) -> tuple[Any, PreTrainedTokenizerFast]:
     return model, tokenizer
 
 
+# fewer neurons
+
+
+def activations(model: Any, tokenizer: Any, texts: list[str], layer: int) -> torch.Tensor:
+    """[tokens, neurons + 1] of one feed-forward block, one text at a time (so without padding), with a last column of ones."""
+    rows: list[torch.Tensor] = []
+    hook = model.base_model.encoder.layer[layer].output.dense.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0][0]))
+    for text in texts:
+        logits(model, tokenizer, [text])
+    hook.remove()
+    a = torch.cat(rows).double()
+    return torch.cat([a, torch.ones(len(a), 1, dtype=torch.float64)], 1)
+
+
+def test_neurons_that_say_nothing_cost_nothing(pair: Pair) -> None:
+    """Of the 24 neurons of each block 12 never fire and 4 always say the same: the other eight are the whole teacher."""
+    teacher, tokenizer = pair
+    silent, constant = torch.arange(1, 24, 2), torch.arange(0, 24, 6)
+    with torch.no_grad():
+        for layer in teacher.base_model.encoder.layer:
+            into = layer.intermediate.dense
+            into.bias[silent], into.weight[constant] = -1000.0, 0.0
+    student, own = make_student(teacher, tokenizer, LAYERS, texts=TEXTS, intermediate_size=8)
+    assert student.config.intermediate_size == 8
+    torch.testing.assert_close(logits(student, own, TEXTS), logits(teacher, tokenizer, TEXTS), rtol=0, atol=2e-3)
+
+
+@torch.no_grad()
+def test_the_neuron_left_out_is_the_cheapest_and_the_rest_is_refitted(pair: Pair) -> None:
+    """Of 24 neurons 23 are kept: as cheap as the best way that trying each, with a least-squares solver, finds."""
+    teacher, tokenizer = pair
+    student = copy.deepcopy(teacher)
+    prune_feed_forward(student, tokenizer, TEXTS, 23)
+    for i, layer in enumerate(teacher.base_model.encoder.layer):
+        a, out = activations(teacher, tokenizer, TEXTS, i), layer.output.dense
+        target = a @ torch.cat([out.weight, out.bias[:, None]], 1).double().T
+        errors = []
+        for left_out in range(24):
+            others = [j for j in range(25) if j != left_out]
+            errors.append(float((a[:, others] @ torch.linalg.lstsq(a[:, others], target).solution - target).square().sum()))
+        pruned = student.base_model.encoder.layer[i]
+        rows = [row.tolist() for row in layer.intermediate.dense.weight]
+        kept = [rows.index(row.tolist()) for row in pruned.intermediate.dense.weight]
+        assert kept == sorted(set(kept)) and len(kept) == 23
+        (left_out,) = set(range(24)) - set(kept)
+        said = a[:, kept] @ pruned.output.dense.weight.double().T + pruned.output.dense.bias
+        noise = 1e-8 * float(target.square().sum())
+        assert errors[left_out] <= min(errors) + noise
+        assert float((said - target).square().sum()) <= 1.01 * min(errors) + noise
+
+
+def test_a_pruned_student_is_a_plain_checkpoint(pair: Pair, tmp_path: Path) -> None:
+    teacher, tokenizer = pair
+    student, own = make_student(teacher, tokenizer, 2, texts=TEXTS, intermediate_size=8, vocabulary_size=60)
+    for part in (student, own):
+        part.save_pretrained(tmp_path)
+    loaded: Any = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(logits(loaded, AutoTokenizer.from_pretrained(tmp_path)), logits(student, own))
+    assert len(own) == 60 == loaded.config.vocab_size
+    assert loaded.base_model.encoder.layer[1].output.dense.weight.shape == (WIDTH, 8)
+    assert all(parameter.requires_grad for parameter in student.parameters())
+
+
+def test_padding_takes_no_part_in_pruning(pair: Pair) -> None:
+    """The same texts, one of them far longer than the others: what is padded does not count among the tokens."""
+    teacher, tokenizer = pair
+    texts = [*TEXTS, " ".join(TEXTS[:4])]
+    one, other = copy.deepcopy(teacher), copy.deepcopy(teacher)
+    prune_feed_forward(one, tokenizer, texts, 20)
+    for parameter in other.base_model.embeddings.word_embeddings.parameters():
+        parameter.data[tokenizer.pad_token_id] = 5.0
+    prune_feed_forward(other, tokenizer, texts, 20)
+    for a, b in zip(one.base_model.encoder.parameters(), other.base_model.encoder.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_never_changes_a_bilstm(layers: int, side: str) -> None:
@@ -423,6 +500,13 @@ def test_arguments_that_do_not_fit() -> None:
     for size in (1, WIDTH):
         with pytest.raises(InputError, match=f"embedding_size is {size}: give 2 to {WIDTH - 1}"):
             make_student(teacher, tokenizer, texts=TEXTS, embedding_size=size)
+    for size in (0, 25):
+        with pytest.raises(InputError, match=f"intermediate_size is {size}: give 1 to 24, together with texts=…"):
+            make_student(teacher, tokenizer, texts=TEXTS, intermediate_size=size)
+    with pytest.raises(InputError, match="intermediate_size is 8: give 1 to 24, together with texts"):
+        make_student(teacher, tokenizer, vocabulary="full", intermediate_size=8)
+    with pytest.raises(InputError, match="max_size is 2: give at least"):
+        make_student(teacher, tokenizer, texts=TEXTS, vocabulary_size=2)
     for size in (0, WIDTH + 1):
         with pytest.raises(InputError, match=f"embedding_size is {size}: give 1 to {WIDTH}"):
             make_bilstm_student(teacher, tokenizer, TEXTS, embedding_size=size)
