@@ -14,6 +14,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 import kdlib
+from kdlib.experiment import fast_bf16
 from kdlib.measure import environment
 
 
@@ -52,7 +53,7 @@ def main(rows: int = 500, epochs: float = 1) -> None:
             if head == "mean pooling":
                 model.__class__ = MeanPooledBert
                 model.bert.pooler = MeanPooling(model.bert.pooler)
-            model = kdlib.finetune_teacher(model, tokenizer, train, validation, method=method, num_train_epochs=epochs)
+            model = kdlib.finetune_teacher(model, tokenizer, train, validation, method=method, num_train_epochs=epochs, bf16=fast_bf16())
             accuracy = {}
             for language, part in data.items():
                 logits = kdlib.predict_logits(model, tokenizer, part["validation"]["text"])

@@ -1,7 +1,6 @@
 """The `kdlib` command: fetch, report, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -52,15 +51,11 @@ def doctor() -> None:
         click.echo(f"{'ok  ' if finding.fine else 'look'}  {finding.name}: {finding.value}" + (f" → {finding.remedy}" if not finding.fine else ""))
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for every parameter of the report, with the help that ``Settings`` gives it."""
-    for parameter in reversed(fields(Settings)):
-        command = click.option(f"--{parameter.name.replace('_', '-')}", help=parameter.metadata["help"], metavar="VALUE")(command)
-    return command
+# An option for every parameter of the report, with the help that ``Settings`` gives it.
+OPTIONS = [click.Option([f"--{f.name.replace('_', '-')}"], help=f.metadata["help"], metavar="VALUE") for f in fields(Settings)]
 
 
-@main.command()
-@with_settings
+@main.command(params=OPTIONS)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the report.")
 def report(output: Path, **parameters: str | None) -> None:
     """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""

@@ -9,7 +9,7 @@ import html
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 from .sources import fetch
@@ -59,13 +59,10 @@ def load_corpus(language: str) -> list[Review]:
     Texts that occur with different labels are dropped; of other duplicates the first is kept. Then copies
     within longer texts go (``without_copies``).
     """
-    first: dict[str, Review] = {}
-    conflicting = set()
+    same: dict[str, list[Review]] = {}
     for row in {"zh": read_zh, "en": read_en, "fr": read_fr}[language]():
-        key = normalise(row["text"])
-        if first.setdefault(key, row)["label"] != row["label"]:
-            conflicting.add(key)
-    unique = {key: row for key, row in first.items() if len(key) >= 4 and key not in conflicting}
+        same.setdefault(normalise(row["text"]), []).append(row)
+    unique = {key: rows[0] for key, rows in same.items() if len(key) >= 4 and len({row["label"] for row in rows}) == 1}
     return [unique[key] for key in sorted(without_copies(unique, SHINGLE[language]), key=stable_order)]
 
 
@@ -103,24 +100,20 @@ def read_zh() -> list[Review]:
     return rows
 
 
-def read_en() -> list[Review]:
+def read_en() -> Iterator[Review]:
     """VADER's film and Amazon snippets with the mean of 20 ratings; Amazon's belong to 300 documents."""
-    rows: list[Review] = []
     for source in ("movie", "amazon"):
         for line in fetch("en")[f"{source}.txt"].read_text(encoding="utf-8-sig", errors="replace").splitlines():
             number, rating, text = line.split("\t", 2)
             label = -1 if abs(float(rating)) < MIN_RATING else int(float(rating) > 0)
             name, text = f"{source}-{number}", clean(text)
             if 3 <= len(text.split()) <= 80:
-                rows.append(Review(text=text, label=label, language="en", source=source, id=name, group=name.split("_")[0]))
-    return rows
+                yield Review(text=text, label=label, language="en", source=source, id=name, group=name.split("_")[0])
 
 
-def read_fr() -> list[Review]:
+def read_fr() -> Iterator[Review]:
     """Pattern's book reviews from Amazon.fr (for personal use): text, then −1 or 1."""
-    rows: list[Review] = []
     content = fetch("fr")["amazon-fr.csv"].read_text(encoding="utf-8-sig")
     for number, (text, polarity) in enumerate(csv.reader(io.StringIO(content)), 1):
         name, label = f"amazon-fr-{number}", int(polarity.strip() == "1")
-        rows.append(Review(text=clean(text), label=label, language="fr", source="amazon-fr", id=name, group=name))
-    return rows
+        yield Review(text=clean(text), label=label, language="fr", source="amazon-fr", id=name, group=name)

@@ -63,8 +63,7 @@ def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | 
     held_out = {normalise(row["text"]) for name in ("validation", "test") for row in splits[name]}
     splits["transfer"] += [row for row in extra if normalise(row["text"]) not in held_out]
     key = "id" if names is LABEL_NAMES else "text"  # a made id depends on the order of the reader's rows
-    shuffled = {name: sorted(rows, key=lambda row: stable_order(row[key], seed)) for name, rows in splits.items()}
-    return DatasetDict({name: to_dataset(shuffled[name], names) for name in SPLITS})
+    return DatasetDict({name: to_dataset(sorted(splits[name], key=lambda row: stable_order(row[key], seed)), names) for name in SPLITS})
 
 
 def load_diagnostics(language: str) -> Dataset | None:
@@ -88,8 +87,7 @@ def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) 
     """
     labels = [row["label"] for row in rows if row["label"] >= 0]
     require(labels, "The table has no labelled row: name the label column, or give the text as --transfer.")
-    balanced = sum(sizes.values()) < len(labels)
-    share = [1 / classes if balanced else labels.count(label) / len(labels) for label in range(classes)]
+    share = [1 / classes if sum(sizes.values()) < len(labels) else labels.count(label) / len(labels) for label in range(classes)]
     room = {name: [max(1, round(size * part)) for part in share] for name, size in sizes.items()}
     groups: dict[str, list[Review]] = {}
     for row in rows:
@@ -123,8 +121,7 @@ def sample_spans(rows: Iterable[Review], count: int, seed: int = 0, drop: float 
         row, sentences = generator.choice(pools)
         length = generator.randint(1, 4)
         start = generator.randrange(max(1, len(sentences) - length + 1))
-        words = " ".join(sentences[start : start + length]).split(" ")
-        text = " ".join(word for word in words if generator.random() >= drop)
+        text = " ".join(word for word in " ".join(sentences[start : start + length]).split(" ") if generator.random() >= drop)
         key = normalise(text)
         if len(key) >= 8 and key not in whole:
             spans.setdefault(key, {**row, "text": text, "label": -1, "id": f"{row['id']}-span-{attempt}"})

@@ -177,23 +177,24 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
 
 def add_teacher_outputs(dataset: Dataset | DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
-                        max_length: int = 128, batch_size: int = 32) -> Any:  # fmt: skip
+                        max_length: int = 128, batch_size: int = 32, bf16: bool = False) -> Any:  # fmt: skip
     """The data set with a column ``teacher_logits`` (K numbers a row), computed once and cached under ``KDLIB_HOME``.
 
     The cache is keyed by the weights, the tokenizer, the settings and the texts, in shards of 1,024 texts: an interrupted
-    run goes on at the shard where it stopped. A shard that cannot be read is computed again, and said so.
+    run goes on at the shard where it stopped. A shard that cannot be read is computed again, and said so. With ``bf16``
+    the teacher multiplies in bfloat16 (two to three digits), several times faster on machines with units for it.
     """
     if isinstance(dataset, DatasetDict):
-        splits = {name: add_teacher_outputs(part, teacher, tokenizer, max_length, batch_size) for name, part in dataset.items()}
-        return DatasetDict(splits)
-    folder, texts = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length), list(dataset["text"])
+        return DatasetDict({k: add_teacher_outputs(part, teacher, tokenizer, max_length, batch_size, bf16) for k, part in dataset.items()})
+    folder, texts = home() / "teacher_outputs" / fingerprint(teacher, tokenizer, max_length, *["bf16"] * bf16), list(dataset["text"])
     logits = [np.zeros((0, int(teacher.config.num_labels or 0)), np.float32)]
     for start in progress(range(0, len(texts), SHARD_SIZE), "teacher labels texts"):
         shard = texts[start : start + SHARD_SIZE]
         file = folder / f"{hashlib.sha256(json.dumps(shard).encode()).hexdigest()[:24]}.safetensors"
         values = read_shard(file, len(shard))
         if values is None:
-            values = predict_logits(teacher, tokenizer, shard, batch_size, max_length)
+            with torch.autocast(teacher.device.type, torch.bfloat16, enabled=bf16):
+                values = predict_logits(teacher, tokenizer, shard, batch_size, max_length)
             write_shard(file, values)
         logits.append(values)
     others = [name for name in dataset.column_names if name != "teacher_logits"]
@@ -215,8 +216,8 @@ def tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     """All that decides how a text is cut: settings, vocabulary and, of a fast tokenizer, every step, of a slow one its files."""
     settings = {name: value for name, value in vars(tokenizer).items() if isinstance(value, int | str) and name != "name_or_path"}
     if tokenizer.is_fast:
-        steps = json.loads(tokenizer.backend_tokenizer.to_str())
-        return [settings, steps | {"truncation": None, "padding": None}]  # which are left over from the last call
+        # Truncation and padding are left over from the last call.
+        return [settings, json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(file).read_bytes() for file in tokenizer.save_vocabulary(folder)]
     return [settings, tokenizer.get_vocab(), [hashlib.sha256(content).hexdigest() for content in files]]

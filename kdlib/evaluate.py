@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,7 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
     for row, text in enumerate(texts):
         require(isinstance(text, str), f"Text {row} is {text!r}, not a string: drop rows without a text.")
     logits = np.zeros((len(texts), int(model.config.num_labels or 0)), np.float32)
-    lengths = [len(tokenizer(text, truncation=True, max_length=max_length)["input_ids"]) for text in texts]
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort([len(tokenizer(text, truncation=True, max_length=max_length)["input_ids"]) for text in texts], kind="stable")
     with evaluation_mode(model):
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
@@ -63,8 +62,7 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
     return logits
 
 
-@dataclass(frozen=True)
-class EvaluationResult:
+class EvaluationResult(NamedTuple):
     """One model on one labelled test set; shares lie in [0, 1]."""
 
     n: int
@@ -77,7 +75,7 @@ class EvaluationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types, for JSON."""
-        return asdict(self) | {"accuracy_interval": list(self.accuracy_interval)}
+        return self._asdict() | {"accuracy_interval": list(self.accuracy_interval)}
 
 
 def evaluate(labels: ArrayLike, logits: ArrayLike, names: Sequence[str]) -> EvaluationResult:
@@ -218,8 +216,7 @@ def difference(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, float]
     ``correct_*`` are [seeds, n]; a model with one seed is compared with every seed of the other.
     """
     a, b = np.broadcast_arrays(correct_a, correct_b)
-    tests = {"mcnemar_p": mcnemar(a[0], b[0]), "smallest_detectable": smallest_detectable_difference(a, b)}
-    return asdict(paired_bootstrap(a, b)) | tests
+    return asdict(paired_bootstrap(a, b)) | {"mcnemar_p": mcnemar(a[0], b[0]), "smallest_detectable": smallest_detectable_difference(a, b)}
 
 
 def mean_and_sd(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

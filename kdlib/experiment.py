@@ -6,7 +6,6 @@ after its last finished step, and a second run only reads.
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
@@ -26,18 +25,18 @@ from .data import SPLIT_SIZES, load_diagnostics, load_reviews
 from .distill import DistillationArguments, add_teacher_outputs, fingerprint, train_classifier
 from .errors import InputError, require
 from .evaluate import predict_logits
-from .files import home, progress, written_aside
+from .files import kept, progress
 from .students import make_student
 from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
-    "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 3, "labels_only_epochs": 6, "teacher_training": "continue"},
+    "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 5, "labels_only_epochs": 10, "teacher_training": "continue"},
     "full": {"seeds": [0, 1, 2], "transfer_size": 10000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "full"},
 }
 # Of the packaged teacher, by language, chosen on validation; elsewhere two layers with all of their neurons.
-STUDENTS: dict[str, Any] = {"layers": {"zh": [0], "en": [0, 2, 4, 6, 8, 10], "fr": [0, 2, 4, 6, 8, 10]}, "intermediate_size": {"en": 256, "fr": 256},
-                            "vocabulary_size": 6500}  # fmt: skip
+STUDENTS: dict[str, Any] = {"layers": {"zh": [0], "en": [0, 2, 4, 6, 8, 10], "fr": [0]}, "intermediate_size": {"en": 256},
+                            "vocabulary_size": {"en": 6500}, "labels_only_learning_rate": {"zh": 1e-4, "en": 1e-4}}  # fmt: skip
 KINDS = ("labels_only", "distilled", "labels_then_distilled")
 Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -77,14 +76,15 @@ class Settings:
     embedding_size: Count | None = option(None, "Width of factorised embeddings; None: the teacher's width.")
     intermediate_size: Count | dict[str, Count] | None = option(None, "Neurons kept of each feed-forward block, or a dict by language."
                                                                       " None: the kit's where layers is None too, else all.")  # fmt: skip
-    vocabulary_size: Count | None = option(None, "Most pieces of a trimmed vocabulary. None: likewise.")
+    vocabulary_size: Count | dict[str, Count] | None = option(None, "Most pieces of a trimmed vocabulary, or a dict. None: likewise.")
     temperature: float = option(2.0, "T > 0 that softens teacher and student.")
     alpha: float = option(0.7, "Weight of the soft term, 0 to 1.")
     objective: Literal["kl", "ce", "mse"] = option("kl", "Soft term: kl, ce or mse.")
     epochs: Positive | None = option(None, "Epochs of distillation. None: the profile's.")
     learning_rate: Positive = option(3e-4, "Peak learning rate of distillation.")
     labels_only_epochs: Positive | None = option(None, "Most epochs of the labels-only student. None: the profile's.")
-    labels_only_learning_rate: Positive = option(3e-4, "Peak learning rate of the labels-only student.")
+    labels_only_learning_rate: Positive | dict[str, Positive] | None = option(None, "Peak learning rate of the labels-only student, or a dict"
+                                                                                    " by language. None: the kit's, else 3e-4.")  # fmt: skip
     seeds: Seeds | None = option(None, "One student of each kind for every seed. None: the profile's.")
     transfer_size: Count | None = option(None, "Most texts of the transfer set. None: the profile's.")
     rows: Count | None = option(None, "Most rows of any other split, for a trial. None: the profile's.")
@@ -102,13 +102,13 @@ class Settings:
         kit = STUDENTS if self.teacher == "packaged" and self.layers is None else {}
         missing = {**kit, "bf16": fast_bf16(), **PROFILES[self.profile]}
         vars(self).update({name: value for name, value in missing.items() if getattr(self, name) is None})  # though frozen
-        self.arguments("distilled", 0)
+        self.arguments("distilled", 0, "")
 
-    def arguments(self, kind: str, seed: int) -> DistillationArguments:
+    def arguments(self, kind: str, seed: int, language: str) -> DistillationArguments:
         """The training arguments of one kind of student; the one that starts from labels distils for half as long."""
         labels_only, epochs = kind == "labels_only", float(self.epochs or 1)
         chosen = {"labels_only": float(self.labels_only_epochs or 1), "labels_then_distilled": max(1.0, epochs // 2)}
-        rate = self.labels_only_learning_rate if labels_only else self.learning_rate
+        rate = self.of("labels_only_learning_rate", language, 3e-4) if labels_only else self.learning_rate
         return DistillationArguments(temperature=self.temperature, alpha=self.alpha, objective=self.objective, seed=seed,
                                      num_train_epochs=chosen.get(kind, epochs), learning_rate=rate, bf16=bool(self.bf16))  # fmt: skip
 
@@ -152,7 +152,6 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
         missing = ", ".join(sorted(set(settings.languages or []) - set(present)))
         require(not missing, f"{settings.data} has no rows in {missing}: it holds {', '.join(present)}.")
         whole = {code: table.filter(lambda row, code=code: row["language"] == code) for code in settings.languages or present}
-    datasets = {}
     for language, splits in whole.items():
         limits = dict.fromkeys(splits, settings.rows) | {"transfer": settings.transfer_size}
         cut = {name: part.take(min(len(part), limits[name] or len(part))) for name, part in splits.items()}
@@ -160,8 +159,8 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
         judged = "teacher_logits" in train.column_names  # by a teacher whom nobody can ask about the diagnostic texts
         if diagnostics is not None and not judged and train.features["label"].names == LABEL_NAMES:
             cut["diagnostics"] = diagnostics
-        datasets[language] = DatasetDict(cut)
-    return datasets
+        whole[language] = DatasetDict(cut)
+    return whole
 
 
 def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Classifier:
@@ -197,16 +196,6 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
     return load_teacher(kept("teachers", key, build), label_names=names)
 
 
-def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder ``KDLIB_HOME/area/key``, filled by ``build`` the first time."""
-    folder = home() / area / key
-    if not folder.is_dir():
-        with written_aside(folder) as aside:
-            aside.mkdir()
-            build(aside)
-    return folder
-
-
 def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, settings: Settings,
                   seed: int) -> Outcome:  # fmt: skip
     """One student of a language: ``labels_only``, ``distilled`` or ``labels_then_distilled``, trained once and kept.
@@ -214,19 +203,20 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
     All three have the same layers and the same start, copied from the teacher. ``data`` carries ``teacher_logits``.
     """
     language = data["test"][0]["language"]
-    recipe = {name: value for name, value in asdict(settings).items() if name not in ("seeds", "languages", "profile", "data")}
+    recipe = {name: settings.of(name, language) for name in asdict(settings) if name not in ("seeds", "languages", "profile", "data")}
     key = digest("student", kind, fingerprint(teacher, tokenizer), {name: data[name].to_dict() for name in data}, recipe, seed)
 
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
-        sizes = settings.embedding_size, settings.of("intermediate_size", language), settings.vocabulary_size
+        sizes = settings.embedding_size, *(settings.of(name, language) for name in ("intermediate_size", "vocabulary_size"))
         model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         if kind == "labels_then_distilled":
             model, _ = load_student(train_student("labels_only", data, teacher, tokenizer, settings, seed))
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
+        arguments = settings.arguments(kind, seed, language)
         set_seed(seed)
-        history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed), settings.max_length)
+        history = train_classifier(model, own_tokenizer, rows, data["validation"], arguments, settings.max_length)
         model.save_pretrained(folder)
         own_tokenizer.save_pretrained(folder)
         tested = [name for name in ("test", "diagnostics") if name in data]
@@ -235,8 +225,7 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
 
     folder = kept("students", key, build)
-    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    return Outcome(load_file(folder / "logits.safetensors"), history, folder)
+    return Outcome(load_file(folder / "logits.safetensors"), json.loads((folder / "history.json").read_text(encoding="utf-8")), folder)
 
 
 def train_students(data: DatasetDict, teacher: Classifier, settings: Settings) -> dict[str, list[Outcome]]:
@@ -256,20 +245,24 @@ def load_student(outcome: Outcome) -> Classifier:
 
 
 def label_with_teacher(data: DatasetDict, teacher: Classifier, settings: Settings) -> DatasetDict:
-    """Teacher outputs for every split but validation, unless the data bring their own (a black-box teacher)."""
+    """Teacher outputs for every split but validation, unless the data bring their own (a black-box teacher).
+
+    What students learn from may be computed in bfloat16 (``settings.bf16``); what is judged never is.
+    """
     if "teacher_logits" in data["train"].column_names:
         return data
-    needed = DatasetDict({name: part for name, part in data.items() if name != "validation"})
-    return DatasetDict({**data, **add_teacher_outputs(needed, *teacher, max_length=settings.max_length)})
+    learnt = {name: bool(settings.bf16) and name in ("train", "transfer") for name in data if name != "validation"}
+    labelled = {name: add_teacher_outputs(data[name], *teacher, settings.max_length, bf16=bf16) for name, bf16 in learnt.items()}
+    return DatasetDict({**data, **labelled})
 
 
 def tfidf_baseline(data: DatasetDict, language: str) -> Pipeline:
     """TF-IDF and logistic regression: words and word pairs, or one to four characters for Chinese; C chosen on validation."""
     labelled = data["train"].filter(lambda row: row["label"] >= 0)
     characters = {"analyzer": "char", "ngram_range": (1, 4)} if language in ("zh", "ja", "th") else {"ngram_range": (1, 2)}
-    models = []
-    for strength in (0.3, 1.0, 3.0, 10.0, 30.0):
+    def fit(strength: float) -> Pipeline:
         model = make_pipeline(TfidfVectorizer(sublinear_tf=True, **characters), LogisticRegression(C=strength, max_iter=2000))
-        models.append(model.fit(list(labelled["text"]), list(labelled["label"])))
-    return max(models, key=lambda model: model.score(list(data["validation"]["text"]), list(data["validation"]["label"])))
+        return model.fit(list(labelled["text"]), list(labelled["label"]))
 
+    held_out = list(data["validation"]["text"]), list(data["validation"]["label"])
+    return max(map(fit, (0.3, 1.0, 3.0, 10.0, 30.0)), key=lambda model: model.score(*held_out))

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
-from .errors import InputError
+from .errors import InputError, require
 
 
 def home() -> Path:
@@ -24,8 +24,7 @@ def home() -> Path:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        said = f"The folder {path} cannot be written ({error.strerror}): set the variable KDLIB_HOME to a folder of yours."
-        raise InputError(said) from error
+        raise InputError(f"The folder {path} cannot be written ({error.strerror}): set the variable KDLIB_HOME to a folder of yours.") from error
     return path
 
 
@@ -63,10 +62,19 @@ def written_aside(target: Path) -> Iterator[Path]:
                 target.replace(old)
             new.replace(target)
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
-                said = f"The disk that holds {target.parent} is full: make room, or set KDLIB_HOME to another disk."
-                raise InputError(said) from error
+            # ENOSPC, EDQUOT
+            require(error.errno not in (28, 122), f"The disk that holds {target.parent} is full: make room, or set KDLIB_HOME to another disk.")
             raise
         finally:
             if old.exists() and not target.exists():
                 old.replace(target)
+
+
+def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
+    """The folder ``KDLIB_HOME/area/key``, filled by ``build`` the first time."""
+    folder = home() / area / key
+    if not folder.is_dir():
+        with written_aside(folder) as aside:
+            aside.mkdir()
+            build(aside)
+    return folder

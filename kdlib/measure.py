@@ -82,9 +82,8 @@ def measure_phenomena(diagnostics: Dataset, students: Mapping[str, list[Outcome]
 
 def environment() -> dict[str, Any]:
     """Versions, machine and threads, for ``metrics.json``."""
-    versions = {"kdlib": __version__, "python": platform.python_version()}
     packages = ("torch", "transformers", "datasets", "accelerate", "peft", "scikit-learn", "numpy")
-    versions |= {name: importlib.metadata.version(name) for name in packages}
+    versions = {"kdlib": __version__, "python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.machine()
     return {"versions": versions, "machine": {"device": device, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}}
 
@@ -109,12 +108,9 @@ def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """One sentence a language, made from the figures."""
     sentences = []
     for language, models in languages.items():
-        gain = models["differences"]["student_labels_only"]
-        paired = PairedDifference(gain["difference"], gain["low"], gain["high"])
-        size = f"{language}: a student {models['compression']:.0f} times smaller than the teacher"
-        kept = f"keeps {100 * models['retention']:.1f} % of its accuracy"
+        paired = PairedDifference(*(models["differences"]["student_labels_only"][name] for name in ("difference", "low", "high")))
+        kept = f"a student {models['compression']:.0f} times smaller than the teacher keeps {100 * models['retention']:.1f} % of its accuracy"
         shares = f"({100 * models['student_distilled']['accuracy']:.1f} of {100 * models['teacher']['accuracy']:.1f} %)"
         agreed = f"and agrees with it on {100 * models['agreement']:.1f} % of the test texts."
-        compared = describe_difference(paired, "the distilled student", "the labels-only student")
-        sentences.append(f"{size} {kept} {shares} {agreed} {compared}")
+        sentences.append(f"{language}: {kept} {shares} {agreed} {describe_difference(paired, 'the distilled student', 'the labels-only student')}")
     return sentences

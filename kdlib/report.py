@@ -14,7 +14,7 @@ import papermill
 from datasets import DatasetDict
 from nbconvert import HTMLExporter
 
-from .errors import InputError, require
+from .errors import require
 from .experiment import Outcome, Settings, load_student
 from .files import packaged, written_aside
 from .measure import result_table, summary_sentences
@@ -38,8 +38,7 @@ def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
                 papermill.execute_notebook(packaged(*NOTEBOOK), aside / "report.ipynb", parameters | {"output": str(aside)},
                                            kernel_name="python3", progress_bar=bar, extra_arguments=quiet)  # fmt: skip
         except papermill.PapermillExecutionError as error:
-            if error.ename == "InputError":
-                raise InputError(error.evalue) from error
+            require(error.ename != "InputError", error.evalue)
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from error
             raise
@@ -65,9 +64,8 @@ def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
 
 def write_html(notebook: Path) -> None:
     """The executed notebook as one HTML file beside it, without code, that loads nothing from elsewhere."""
-    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True)
-    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
-    exporter.mermaid_js_url = exporter.mermaid_layout_elk_js_url = ""
+    addresses = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url", "mermaid_layout_elk_js_url"), "")
+    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True, **addresses)
     body, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))
     notebook.with_suffix(".html").write_text(body, encoding="utf-8")
 
@@ -83,9 +81,8 @@ def save_student(outcome: Outcome, data: DatasetDict, figures: Mapping[str, Any]
 def model_card(language: str, figures: Mapping[str, Any]) -> str:
     """The model card of a distilled student, from the figures of ``metrics.json``."""
     student, teacher = figures["student_distilled"], figures["teacher"]
-    low, high = student["accuracy_interval"]
-    shares = {"accuracy": student["accuracy"], "low": low, "high": high, "teacher_accuracy": teacher["accuracy"]}
-    percent = {name: 100 * share for name, share in shares.items()}
+    low, high = (100 * bound for bound in student["accuracy_interval"])
+    percent = {"accuracy": 100 * student["accuracy"], "low": low, "high": high, "teacher_accuracy": 100 * teacher["accuracy"]}
     personal = " The French reviews are for personal use: so is this student." if language == "fr" else ""
     card = packaged("notebooks", "reports", "model_card.md").read_text(encoding="utf-8")
     return card.format(**figures, **percent, language=language, personal=personal, millions=student["parameters"] / 1e6)
@@ -93,8 +90,7 @@ def model_card(language: str, figures: Mapping[str, Any]) -> str:
 
 def write_metrics(settings: Settings, languages: Mapping[str, Any], environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write ``metrics.json`` and return its content."""
-    chosen = {"profile": settings.profile, "seeds": settings.seeds, "settings": asdict(settings)}
-    metrics = {**chosen, **environment, "languages": dict(languages)}
+    metrics = {"profile": settings.profile, "seeds": settings.seeds, "settings": asdict(settings), **environment, "languages": dict(languages)}
     with written_aside(folder / "metrics.json") as aside:
         aside.write_text(json.dumps(metrics, indent=1, ensure_ascii=False), encoding="utf-8")
     return metrics

@@ -34,8 +34,7 @@ class Source(NamedTuple):
 
 def load_sources() -> dict[str, Source]:
     """The entries of ``data/sources.toml`` by name."""
-    table = tomllib.loads(packaged("data", "sources.toml").read_text(encoding="utf-8"))
-    return {name: Source(name=name, **entry) for name, entry in table.items()}
+    return {name: Source(name, **entry) for name, entry in tomllib.loads(packaged("data", "sources.toml").read_text("utf-8")).items()}
 
 
 def source_folder(source: Source) -> Path:
@@ -58,8 +57,7 @@ def fetch(name: str, archives: Path | None = None) -> dict[str, Path]:
         print(f"{source.requirement}: {source.terms} Licence: {source.licence}.", file=sys.stderr)
         with tempfile.TemporaryDirectory() as scratch:
             archive = (archives or download(source, Path(scratch))) / source.file
-            remedy = f"put {source.file} into that folder, or fetch without --from"
-            require(archive.is_file(), f"{archive} does not exist: {remedy}.")
+            require(archive.is_file(), f"{archive} does not exist: put {source.file} into that folder, or fetch without --from.")
             extract(source, archive, folder)
     return {member: folder / member for member in source.members}
 

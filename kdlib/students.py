@@ -178,17 +178,16 @@ def prune_feed_forward(model: Any, tokenizer: PreTrainedTokenizerFast, texts: Se
     Source: Hassibi and Stork (1993), "Optimal Brain Surgeon" (the cost of leaving out one); He, Zhang and Sun
     (2017), "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1 (refitting by least squares).
     """
-    layers, mask = model.base_model.encoder.layer, torch.ones(0)
+    layers = model.base_model.encoder.layer
     moments: dict[Any, Any] = {}
 
     def add(block: Any, inputs: tuple[Tensor]) -> None:
-        a = torch.nn.functional.pad(inputs[0][mask], (0, 1), value=1.0).double()
+        a = torch.nn.functional.pad(inputs[0][batch["attention_mask"].bool()], (0, 1), value=1.0).double()
         moments[block] = moments.get(block, 0) + a.T @ a
 
     hooks = [layer.output.dense.register_forward_pre_hook(add) for layer in layers]
     for start in range(0, len(texts), 32):
         batch = tokenizer(list(texts[start : start + 32]), truncation=True, max_length=128, padding=True, return_tensors="pt")
-        mask = batch["attention_mask"].bool()
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     for layer, hook in zip(layers, hooks, strict=True):
         hook.remove()
@@ -204,9 +203,9 @@ def prune_feed_forward(model: Any, tokenizer: PreTrainedTokenizerFast, texts: Se
             cost = (weights.square().sum(0) / inverse.diagonal())[:-1]
             best = cost.argsort(descending=True, stable=True)[: max(size, 3 * len(cost) // 4)].sort().values
             kept = torch.cat([kept[best], kept[-1:]])
-        into.weight, into.bias, into.out_features = nn.Parameter(into.weight[kept[:-1]]), nn.Parameter(into.bias[kept[:-1]]), size
-        refitted = weights.float()
-        out.weight, out.bias, out.in_features = nn.Parameter(refitted[:, :-1].contiguous()), nn.Parameter(refitted[:, -1]), size
+        into.weight, into.bias = (nn.Parameter(old[kept[:-1]]) for old in (into.weight, into.bias))
+        out.weight, out.bias = (nn.Parameter(new.float().contiguous()) for new in (weights[:, :-1], weights[:, -1]))
+        into.out_features = out.in_features = size
     model.config.intermediate_size = size
 
 
@@ -236,8 +235,7 @@ class BiLSTMForSequenceClassification(PreTrainedModel):
     def __init__(self, config: BiLSTMConfig) -> None:
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
-        sizes = config.embedding_size, config.hidden_size, config.num_hidden_layers
-        self.lstm = nn.LSTM(*sizes, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, config.num_hidden_layers, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)  # type: ignore[arg-type]
         self.post_init()
@@ -246,8 +244,8 @@ class BiLSTMForSequenceClassification(PreTrainedModel):
                 **kwargs: Any) -> SequenceClassifierOutput:  # fmt: skip
         """``input_ids`` and ``attention_mask`` [B, S], padded on either side; logits [B, K]."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        order = mask.argsort(dim=1, descending=True, stable=True)  # the tokens in their order, then padding
-        vectors = self.dropout(self.embeddings(input_ids.gather(1, order)))
+        # The tokens in their order, then padding.
+        vectors = self.dropout(self.embeddings(input_ids.gather(1, mask.argsort(dim=1, descending=True, stable=True))))
         packed = pack_padded_sequence(vectors, mask.sum(1).clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=float("-inf"))
         logits = self.classifier(self.dropout(states.max(1).values))
@@ -273,8 +271,7 @@ def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizer
     Raises ``InputError``: ``embedding_size`` above the teacher's; a tokenizer that cannot be trimmed.
     """
     table = teacher.get_input_embeddings().get_parameter("weight")
-    width = table.shape[1]
-    require(1 <= embedding_size <= width, f"embedding_size is {embedding_size}: give 1 to {width}, the teacher's.")
+    require(1 <= embedding_size <= table.shape[1], f"embedding_size is {embedding_size}: give 1 to {table.shape[1]}, the teacher's.")
     tokenizer, kept = trim_for(teacher, tokenizer, texts)
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)

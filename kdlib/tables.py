@@ -145,8 +145,7 @@ def _read_file(path: Path) -> pd.DataFrame:
 def _read_csv(text: str, path: Path) -> pd.DataFrame:
     first = text.strip().splitlines()[0]
     mark = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
-    known = mark in first or _fold(first) in COLUMN_NAMES["text"].split()
-    require(known, f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
+    require(mark in first or _fold(first) in COLUMN_NAMES["text"].split(), f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
     rows: list[list[str]] = []
     try:
         for row in filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)):
@@ -212,8 +211,7 @@ def _encode_labels(table: pd.DataFrame, names: list[str]) -> tuple[list[str], pd
     whole = labels.str.fullmatch(r"[+-]?\d+")
     if not names and labels.str.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", case=False).all():
         _check_rows(table, whole, "the label is a decimal number", "round it (1, not 1.0) or use names")
-    names = names or list(getattr(table["label"].dtype, "categories", []))
-    names = names or sorted(sorted(set(labels)), key=int if whole.all() else None)
+    names = names or [*getattr(table["label"].dtype, "categories", [])] or sorted(sorted(set(labels)), key=int if whole.all() else None)
     if whole.all() and not set(labels) & set(names):
         labels = labels.replace({str(position): name for position, name in enumerate(names)})
     unknown = _listed(sorted(set(labels) - set(names)))

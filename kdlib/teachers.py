@@ -41,8 +41,7 @@ def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence
     model, tokenizer = load_checkpoint(str(packaged_checkpoint() if is_packaged else name_or_path), label_names)
     if is_packaged and adapter is not None:
         folder = packaged("data", "teacher") if adapter == "shipped" else Path(adapter)
-        remedy = "give a folder that finetune_teacher wrote, \"shipped\" or None"
-        require((folder / "labels.json").is_file(), f"{folder} holds no adapter: {remedy}.")
+        require((folder / "labels.json").is_file(), f'{folder} holds no adapter: give a folder that finetune_teacher wrote, "shipped" or None.')
         trained_names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
         fits = adapter == "shipped" or len(trained_names) == len(label_names)
         require(fits, f"The adapter {folder} is for the labels {', '.join(trained_names)}: give these as label_names.")
@@ -53,24 +52,21 @@ def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence
 
 def load_checkpoint(name: str, label_names: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none."""
+    complete = (Path(name) / "tokenizer_config.json").is_file() or not (Path(name) / "config.json").is_file()
+    require(complete, f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
     try:
         config = AutoConfig.from_pretrained(name)
-        complete = (Path(name) / "tokenizer_config.json").is_file() or not Path(name).is_dir()
-        require(complete, f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        if has_trained_head(config):
-            problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)}"
-            remedy = f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
-            require(config.num_labels == len(label_names), f"{problem} {remedy}")
-        else:
-            labels = dict(enumerate(label_names))  # which is also their number
-            config.update({"id2label": labels, "label2id": {label: index for index, label in labels.items()}})
-        return AutoModelForSequenceClassification.from_pretrained(name, config=config).eval(), tokenizer
-    except InputError:
-        raise
+        if not has_trained_head(config):
+            config.update({"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}})
+        model = AutoModelForSequenceClassification.from_pretrained(name, config=config).eval()
     except (OSError, ValueError) as error:
         remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
         raise InputError(f"No model could be loaded from {name!r}: {remedy} ({str(error).splitlines()[0]}).") from error
+    problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)}"
+    remedy = f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
+    require(config.num_labels == len(label_names), f"{problem} {remedy}")
+    return model, tokenizer
 
 
 def has_trained_head(config: Any) -> bool:
@@ -80,8 +76,7 @@ def has_trained_head(config: Any) -> bool:
 
 def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, train: Dataset | Sequence[Dataset],
                      validation: Dataset | Sequence[Dataset], *, method: str = "lora", frozen_layers: int = 0,
-                     adapter_folder: Path | None = None, seed: int = 0, max_length: int = 128,
-                     **arguments: Any) -> PreTrainedModel:  # fmt: skip
+                     adapter_folder: Path | None = None, seed: int = 0, max_length: int = 128, **arguments: Any) -> PreTrainedModel:  # fmt: skip
     """Fine-tune on labelled reviews and return the best epoch's model by validation accuracy, as a plain checkpoint.
 
     ``method``: ``"lora"`` (rank 8 on every linear map, with pooler and head trained in full), ``"full"``, or ``"frozen"``
@@ -97,8 +92,7 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
         known = any(re.fullmatch(linear, name) for name in names)
         require(known, f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
         head = [part for part in ("pooler", "classifier") if any(part in name for name in names)]
-        lora = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head)
-        model = get_peft_model(teacher, lora)
+        model = get_peft_model(teacher, LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head))
     elif method == "frozen":
         for name, parameter in teacher.named_parameters():
             layer = next((int(part) for part in name.split(".") if part.isdigit()), None)

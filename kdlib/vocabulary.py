@@ -79,8 +79,8 @@ def trim_vocabulary(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], ke
     if kind == "WordPiece":
         special.add(pieces[model["unk_token"]])
     else:
-        lowest = min(range(len(model["vocab"])), key=lambda i: model["vocab"][i][1])
-        special |= {lowest, model["unk_id"]} - {None}
+        # With the piece of the lowest score.
+        special |= {min(range(len(model["vocab"])), key=lambda i: model["vocab"][i][1]), model["unk_id"]} - {None}
     wanted = sorted(counts.keys() - special, key=lambda i: (-counts[i], i))
     room = len(wanted) if max_size is None else max_size - len(special)
     require(room >= 0, f"max_size is {max_size}: give at least {len(special)}, for the special tokens.")

@@ -74,7 +74,7 @@ def test_a_profile_fills_in_what_is_not_given(profile: str) -> None:
 def test_the_kits_students_are_for_its_own_teacher_as_long_as_no_layers_are_chosen() -> None:
     kit = Settings()
     assert kit.of("layers", "zh", 2) == [0] and kit.of("layers", "de", 2) == 2
-    assert (kit.of("intermediate_size", "en"), kit.of("intermediate_size", "zh"), kit.vocabulary_size) == (256, None, 6500)
+    assert (kit.of("intermediate_size", "en"), kit.of("intermediate_size", "zh"), kit.of("vocabulary_size", "en")) == (256, None, 6500)
     for other in (Settings(teacher="my/teacher"), Settings(layers=3)):
         assert other.of("layers", "en", 2) == (other.layers or 2)
         assert (other.of("intermediate_size", "en"), other.vocabulary_size) == (None, None)
@@ -86,7 +86,7 @@ def test_bfloat16_is_used_where_it_is_fast_unless_told_otherwise(has_units: bool
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": has_units})
     assert Settings().bf16 is has_units and Settings(bf16=not has_units).bf16 is not has_units
-    assert Settings().arguments("distilled", 0).bf16 is has_units
+    assert Settings().arguments("distilled", 0, "en").bf16 is has_units
     monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # another make of processor
     assert Settings().bf16 is False
 
@@ -97,13 +97,41 @@ def test_a_student_gets_the_sizes_of_the_settings(taught: DatasetDict, tiny_teac
     assert (model.config.intermediate_size, model.config.vocab_size, len(tokenizer)) == (12, 40, 40)
 
 
+def test_the_labels_only_rate_may_differ_by_language() -> None:
+    kit, told = Settings(), Settings(labels_only_learning_rate={"en": 2e-5})
+    assert [kit.arguments("labels_only", 0, language).learning_rate for language in ("en", "fr", "de")] == [1e-4, 3e-4, 3e-4]
+    assert [told.arguments("labels_only", 0, language).learning_rate for language in ("en", "fr")] == [2e-5, 3e-4]
+    assert told.arguments("distilled", 0, "en").learning_rate == told.learning_rate
+
+
+def test_another_language_s_settings_leave_a_finished_student_as_it_is(
+    taught: DatasetDict, tiny_teacher: Any, tiny_tokenizer: Any
+) -> None:
+    one = Settings(**(SHORT | {"epochs": 1, "layers": {"en": [1], "fr": [2]}}))
+    other = Settings(**(SHORT | {"epochs": 1, "layers": {"en": [1], "fr": [3]}}))
+    first, second = (train_student("distilled", taught, tiny_teacher, tiny_tokenizer, settings, 0).folder for settings in (one, other))
+    assert first == second
+
+
+def test_what_is_judged_is_never_computed_in_bfloat16(tiny_reviews: DatasetDict, tiny_teacher: Any, tiny_tokenizer: Any, isolated_home: Path) -> None:
+    """A student may learn from rounded outputs; the test rows and the diagnostic texts keep the teacher's exact ones."""
+    exact, rounded = (
+        label_with_teacher(tiny_reviews, (tiny_teacher, tiny_tokenizer), Settings(**(SHORT | {"bf16": bf16}))) for bf16 in (False, True)
+    )
+    assert exact["test"]["teacher_logits"][:] == rounded["test"]["teacher_logits"][:]
+    for name in ("train", "transfer"):
+        a, b = (np.array(data[name]["teacher_logits"]) for data in (exact, rounded))
+        assert not np.array_equal(a, b)
+        np.testing.assert_allclose(a, b, atol=0.1)
+
+
 def test_the_training_arguments_follow_the_kind_and_the_seed() -> None:
     settings = Settings(epochs=6, learning_rate=1e-3, labels_only_epochs=5, labels_only_learning_rate=2e-3, temperature=3.0, alpha=0.25)
     for kind, epochs, rate in (("labels_only", 5, 2e-3), ("distilled", 6, 1e-3), ("labels_then_distilled", 3, 1e-3)):
-        args = settings.arguments(kind, seed=9)
+        args = settings.arguments(kind, seed=9, language="en")
         assert (args.num_train_epochs, args.learning_rate, args.seed) == (epochs, rate, 9)
         assert (args.temperature, args.alpha, args.objective) == (3.0, 0.25, "kl")
-    assert Settings(epochs=1).arguments("labels_then_distilled", 0).num_train_epochs == 1  # half of it, but not none
+    assert Settings(epochs=1).arguments("labels_then_distilled", 0, "en").num_train_epochs == 1  # half of it, but not none
 
 
 # --- what is kept -----------------------------------------------------------------------------------------
