@@ -100,6 +100,7 @@ def test_an_exercise_starts_wrong_and_its_solution_passes_the_same_check(path: P
     for number, cells in asked.items():
         check, answer = cells[-1], solved[number][-1]
         assert "exercise" in tags(cells[0]) and "check" in tags(check) and "check" in tags(answer), number
+        assert all(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in (check, answer)), f"fold the check of {number}"
         assert check.source == answer.source, f"the check of exercise {number} is another one in the solutions"
         assert [line.startswith("Not yet") for line in printed(check)] == [True], number
         assert [line.startswith("Right") for line in printed(answer)] == [True], number
@@ -113,3 +114,9 @@ def test_what_is_cited_from_arxiv_is_among_the_references(path: Path) -> None:
     assert len(set(keys)) == len(keys)
     cited = {number for cell in read(path) if cell.cell_type == "markdown" for number in ARXIV.findall(cell.source)}
     assert cited <= set(re.findall(r"eprint\s*=\s*\{(\S+)\}", references))
+
+
+def test_the_series_has_exercises_and_explorers_enough() -> None:
+    code = ["\n".join(cell.source for cell in read(path) if cell.cell_type == "code") for path in NOTEBOOKS]
+    assert sum(len(exercises(path)) for path in NOTEBOOKS) >= 30
+    assert sum(len(re.findall(r"^explore\(", source, re.MULTILINE)) for source in code) >= 8
