@@ -44,8 +44,6 @@ Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Layers = Count | list[int]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-Training = Literal["none", "continue", "lora", "full"]
 
 
 def option(default: Any, help: str) -> Any:
@@ -69,7 +67,7 @@ class Settings:
     language: str | None = option(None, "The one language of your table, such as en.")
     languages: Annotated[list[str], Field(min_length=1)] | None = option(None, "Languages to make students for. None: all in the data.")
     teacher: str = option("packaged", "packaged, a checkpoint folder or a hub id.")
-    teacher_training: Training | None = option(None, "none, continue (the shipped adapter, on languages new to it), lora or full."
+    teacher_training: Literal["none", "continue", "lora", "full"] | None = option(None, "none, continue (the shipped adapter, on new languages), lora or full."
                                                      " None: the profile's.")  # fmt: skip
     layers: Layers | dict[str, Layers] | None = option(None, "How many layers, which (a list from 0), or a dict by language. None: the kit's.")
     vocabulary: Literal["trim", "full"] = option("trim", "trim (to the pieces that the language uses) or full.")
@@ -85,7 +83,7 @@ class Settings:
     labels_only_epochs: Positive | None = option(None, "Most epochs of the labels-only student. None: the profile's.")
     labels_only_learning_rate: Positive | dict[str, Positive] | None = option(None, "Peak learning rate of the labels-only student, or a dict"
                                                                                     " by language. None: the kit's, else 3e-4.")  # fmt: skip
-    seeds: Seeds | None = option(None, "One student of each kind for every seed. None: the profile's.")
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = option(None, "A student of each kind a seed. None: the profile's.")
     transfer_size: Count | None = option(None, "Most texts of the transfer set. None: the profile's.")
     rows: Count | None = option(None, "Most rows of any other split, for a trial. None: the profile's.")
     max_length: Annotated[int, Field(ge=8, le=512)] = option(128, "Tokens after which a text is cut.")

@@ -1,10 +1,11 @@
 """Where files live, and how they are written so that a crash leaves nothing half done."""
 
+import ctypes
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,4 +78,6 @@ def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
         with written_aside(folder) as aside:
             aside.mkdir()
             build(aside)
+        with suppress(AttributeError, OSError, TypeError):  # only glibc has it, and needs it: it keeps freed memory for itself
+            ctypes.CDLL(None).malloc_trim(0)
     return folder
