@@ -12,7 +12,11 @@ import pytest
 from papermill.inspection import inspect_notebook
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
-OTHERS: dict[str, dict[str, Any]] = {}
+OTHERS: dict[str, dict[str, Any]] = {
+    "05_multilingual_teacher": {"sample_size": 60, "slice_size": 40, "prefix": "passage: ", "seed": 1},
+    "06_distil_by_hand": {"language": "en", "rows": 96, "transfer_rows": 128, "temperature": 3.0, "alpha": 0.5, "epochs": 1, "seed": 1},
+    "07_case_study_zh_en_fr": {"profile": "slice", "languages": ["fr", "zh"]},
+}
 
 
 def has_parameters(path: Path) -> bool:
