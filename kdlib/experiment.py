@@ -207,14 +207,14 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
     def build(folder: Path) -> None:
         corpus = [text for name in ("train", "transfer") for text in data[name]["text"]]
         sizes = settings.embedding_size, *(settings.of(name, language) for name in ("intermediate_size", "vocabulary_size"))
-        model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         if kind == "labels_then_distilled":
-            model, _ = load_student(train_student("labels_only", data, teacher, tokenizer, settings, seed))
+            model, own_tokenizer = load_student(train_student("labels_only", data, teacher, tokenizer, settings, seed))
+        else:
+            model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
-        arguments = settings.arguments(kind, seed, language)
         set_seed(seed)
-        history = train_classifier(model, own_tokenizer, rows, data["validation"], arguments, settings.max_length)
+        history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed, language), settings.max_length)
         model.save_pretrained(folder)
         own_tokenizer.save_pretrained(folder)
         tested = [name for name in ("test", "diagnostics") if name in data]
@@ -258,6 +258,7 @@ def tfidf_baseline(data: DatasetDict, language: str) -> Pipeline:
     """TF-IDF and logistic regression: words and word pairs, or one to four characters for Chinese; C chosen on validation."""
     labelled = data["train"].filter(lambda row: row["label"] >= 0)
     characters = {"analyzer": "char", "ngram_range": (1, 4)} if language in ("zh", "ja", "th") else {"ngram_range": (1, 2)}
+
     def fit(strength: float) -> Pipeline:
         model = make_pipeline(TfidfVectorizer(sublinear_tf=True, **characters), LogisticRegression(C=strength, max_iter=2000))
         return model.fit(list(labelled["text"]), list(labelled["label"]))
