@@ -14,8 +14,8 @@ from papermill.inspection import inspect_notebook
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
 OTHERS: dict[str, dict[str, Any]] = {
     "05_multilingual_teacher": {"sample_size": 60, "slice_size": 40, "prefix": "passage: ", "seed": 1},
-    "06_distil_by_hand": {"language": "en", "rows": 96, "transfer_rows": 128, "temperature": 3.0, "alpha": 0.5, "epochs": 1, "seed": 1},
-    "07_case_study_zh_en_fr": {"profile": "slice", "languages": ["fr", "zh"]},
+    "06_distil_by_hand": {"language": "fr", "rows": 64, "transfer_rows": 64, "max_length": 32, "temperature": 3.0, "alpha": 0.5, "epochs": 1, "seed": 1},
+    "07_case_study_zh_en_fr": {"profile": "slice", "languages": ["fr", "en"], "seed": 1},
 }
 
 
