@@ -7,6 +7,8 @@ export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
 .PHONY: help report test test-course test-browser test-mutations lab bench lock clean
+CASE_STUDY := notebooks/07_case_study_zh_en_fr.ipynb notebooks/solutions/07_case_study_zh_en_fr.ipynb
+OTHERS := $(filter-out $(CASE_STUDY),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 NBVAL := -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
 
 help:  ## list the targets
@@ -20,19 +22,19 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(BIN)/ruff check .
 	time $(BIN)/mypy kdlib
 	time $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
-	time $(BIN)/python $(NBVAL) notebooks/0[0-6]_*.ipynb notebooks/solutions/0[0-6]_*.ipynb
+	time $(BIN)/python $(NBVAL) $(OTHERS)
 
 test-course: export KDLIB_QUIET := 1
 test-course: .venv/ready  ## the quick report, nbval of the case study on its students, notebooks 05 to 07 with other parameters
 	time $(BIN)/kdlib report --profile quick
-	time $(BIN)/python $(NBVAL) notebooks/07_*.ipynb notebooks/solutions/07_*.ipynb
+	time $(BIN)/python $(NBVAL) $(CASE_STUDY)
 	time $(BIN)/python -m pytest tests/course
 
 test-browser: export KDLIB_QUIET := 1
 test-browser: .venv/ready  ## open the notebooks with widgets in Chromium and move every control by keyboard
 	time $(BIN)/python -m pytest tests/browser
 
-test-mutations: .venv/ready  ## make fourteen mistakes in a copy of kdlib, one at a time: does a notebook or a test notice? (half an hour)
+test-mutations: .venv/ready  ## make thirteen mistakes in a copy of kdlib, one at a time: does a notebook or a test notice? (half an hour)
 	time $(BIN)/python tests/mutations.py
 
 lab: .venv/ready  ## open JupyterLab at the first notebook

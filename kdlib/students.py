@@ -43,7 +43,7 @@ def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, l
             (3, 7, 11), k = 6 every other one. Or the layers themselves, counted from 0, ascending.
         vocabulary: ``"trim"`` keeps the pieces that ``texts`` need, see `kdlib.vocabulary.trim_vocabulary`;
             ``"full"`` keeps the tokenizer and all rows.
-        texts: the texts that the student will see in training; only ``"trim"`` reads them.
+        texts: the texts that the student will see in training, for ``"trim"`` and ``intermediate_size``.
         embedding_size: a width of the embeddings below the hidden size, see `factorise_embeddings`.
         intermediate_size: how many neurons of each feed-forward block to keep, see `prune_feed_forward`; it is
             judged on 256 of ``texts``, spread evenly over them, and so needs them.

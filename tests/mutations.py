@@ -43,7 +43,6 @@ MUTATIONS = [
     Mutation("rows without label are labelled", "distill", "[-100 if label < 0 else label", "[0 if label < 0 else label", "06", "distill"),
     Mutation("padding is attended to", "evaluate", "parameters = inspect.signature(model.forward).parameters",
              'parameters = {"input_ids"}', "06", "evaluate"),
-    Mutation("the interval is not paired", "evaluate", "draw(n, counts / n, size=resamples) / n", "draw(n, counts / n, size=resamples) / n**0.5", "07", "evaluate"),
 ]  # fmt: skip
 
 
@@ -57,9 +56,9 @@ def notices(command: list[str], folder: Path) -> bool:
 
 
 def checks(mutation: Mutation) -> dict[str, list[str]]:
-    """The commands of the notebook and of the tests."""
+    """The commands of the notebook and of the tests; -P keeps the working directory, and so the sound kdlib, off the path."""
     (notebook,) = ROOT.glob(f"notebooks/{mutation.notebook}_*.ipynb")
-    pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    pytest = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg"]
     return {f"notebook {mutation.notebook}": [*pytest, *nbval, str(notebook)],
             f"test_{mutation.tests}.py": [*pytest, f"tests/test_{mutation.tests}.py"]}  # fmt: skip

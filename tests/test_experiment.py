@@ -21,7 +21,6 @@ from kdlib.experiment import (
     KINDS,
     PROFILES,
     Settings,
-    kept,
     label_with_teacher,
     load_datasets,
     load_student,
@@ -67,8 +66,6 @@ def test_a_profile_fills_in_what_is_not_given(profile: str) -> None:
     chosen = Settings(profile=profile, **given)
     assert {name: getattr(chosen, name) for name in given} == given
     assert given.keys() >= PROFILES[profile].keys()
-
-
 
 
 def test_the_kits_students_are_for_its_own_teacher_as_long_as_no_layers_are_chosen() -> None:
@@ -132,31 +129,6 @@ def test_the_training_arguments_follow_the_kind_and_the_seed() -> None:
         assert (args.num_train_epochs, args.learning_rate, args.seed) == (epochs, rate, 9)
         assert (args.temperature, args.alpha, args.objective) == (3.0, 0.25, "kl")
     assert Settings(epochs=1).arguments("labels_then_distilled", 0, "en").num_train_epochs == 1  # half of it, but not none
-
-
-# --- what is kept -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
-def test_kept_builds_once_and_leaves_nothing_half_done(failure: type[BaseException], isolated_home: Path) -> None:
-    built: list[Path] = []
-
-    def build(folder: Path) -> None:
-        built.append(folder)
-        (folder / "part").write_text("one")
-        if len(built) == 1:
-            raise failure
-        (folder / "rest").write_text("two")
-
-    with pytest.raises(failure):
-        kept("students", "key", build)
-    assert not list(isolated_home.rglob("*key*")) and not list(isolated_home.rglob("part"))
-    for _ in range(2):
-        folder = kept("students", "key", build)
-    assert len(built) == 2 and folder == isolated_home / "students" / "key"
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {"part": "one", "rest": "two"}
-    kept("students", "another", build)
-    assert len(built) == 3
 
 
 # --- data -------------------------------------------------------------------------------------------------
@@ -352,8 +324,6 @@ def test_the_teachers_texts_are_cut_as_the_settings_say(
     data = label_with_teacher(tiny_reviews, (tiny_teacher, tiny_tokenizer), Settings(**(SHORT | {"max_length": 8})))
     expected = predict_logits(tiny_teacher, tiny_tokenizer, data["test"]["text"], max_length=8)
     np.testing.assert_allclose(np.array(data["test"]["teacher_logits"]), expected, atol=1e-5)
-
-
 
 
 def test_the_three_kinds_train_on_what_their_names_say(

@@ -10,7 +10,7 @@ import pytest
 
 from kdlib import files
 from kdlib.errors import InputError
-from kdlib.files import home, packaged, progress, written_aside
+from kdlib.files import home, kept, packaged, progress, written_aside
 
 
 def content(path: Path) -> object:
@@ -167,6 +167,28 @@ def test_quiet_shows_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setenv("KDLIB_QUIET", "1")
     assert list(progress(range(3), "steps")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_kept_builds_once_and_leaves_nothing_half_done(failure: type[BaseException], isolated_home: Path) -> None:
+    built: list[Path] = []
+
+    def build(folder: Path) -> None:
+        built.append(folder)
+        (folder / "part").write_text("one")
+        if len(built) == 1:
+            raise failure
+        (folder / "rest").write_text("two")
+
+    with pytest.raises(failure):
+        kept("students", "key", build)
+    assert not list(isolated_home.rglob("*key*")) and not list(isolated_home.rglob("part"))
+    for _ in range(2):
+        folder = kept("students", "key", build)
+    assert len(built) == 2 and folder == isolated_home / "students" / "key"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"part": "one", "rest": "two"}
+    kept("students", "another", build)
+    assert len(built) == 3
 
 
 GROWS = """

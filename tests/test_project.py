@@ -184,6 +184,13 @@ def test_make_alone_lists_every_target() -> None:
 
 
 @needs_make
+def test_every_notebook_is_compared_by_one_of_the_two_targets() -> None:
+    compared = [re.findall(r"notebooks/\S+\.ipynb", make("-n", target).stdout) for target in ("test", "test-course")]
+    there = {path.relative_to(ROOT).as_posix() for folder in ("notebooks", "notebooks/solutions") for path in (ROOT / folder).glob("[0-9]*.ipynb")}
+    assert sorted(compared[0] + compared[1]) == sorted(there)
+
+
+@needs_make
 @pytest.mark.parametrize("python", ["false", "no-such-python"])
 def test_make_stops_with_a_sentence_on_another_python(tmp_path: Path, python: str) -> None:
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
