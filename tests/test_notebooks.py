@@ -116,6 +116,16 @@ def test_what_is_cited_from_arxiv_is_among_the_references(path: Path) -> None:
     assert cited <= set(re.findall(r"eprint\s*=\s*\{(\S+)\}", references))
 
 
+def test_terms_and_glossary_link_to_each_other() -> None:
+    glossary = (NOTEBOOKS[0].parent.parent / "book" / "glossary.md").read_text(encoding="utf-8")
+    first_in = dict(re.findall(r'^\| <a id="(\S+)"></a>.*\]\(\.\./notebooks/(\S+)\)', glossary, re.MULTILINE))
+    terms = [line for line in glossary.splitlines() if "](../notebooks/" in line]
+    assert len(first_in) == len(terms) >= 80
+    linked = {path.name: set(re.findall(r"\(\.\./book/glossary\.md#([^)]+)\)", path.read_text(encoding="utf-8"))) for path in NOTEBOOKS}
+    assert not [(term, name) for term, name in first_in.items() if term not in linked[name]]
+    assert set().union(*linked.values()) <= first_in.keys()
+
+
 def test_the_series_has_exercises_and_explorers_enough() -> None:
     code = ["\n".join(cell.source for cell in read(path) if cell.cell_type == "code") for path in NOTEBOOKS]
     assert sum(len(exercises(path)) for path in NOTEBOOKS) >= 30
