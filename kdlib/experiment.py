@@ -130,10 +130,10 @@ def digest(*parts: Any) -> str:
 
 
 def fast_bf16() -> bool:
-    """Whether this machine has units that multiply matrices in bfloat16: a GPU since Ampere, or a processor with AMX."""
+    """Whether this machine has units that multiply matrices in bfloat16: a GPU since Ampere, a processor with AMX or AVX-512 BF16."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def load_datasets(settings: Settings) -> dict[str, DatasetDict]:

@@ -555,6 +555,7 @@ def test_after_training_the_model_is_that_of_the_best_epoch(
     assert len(accuracies) == 6 and accuracies[-1] < max(accuracies)
     assert (logits.argmax(-1) == np.array(against["label"])).mean() == pytest.approx(max(accuracies))
     assert not student.training and not (tmp_path / "unused").exists()
+    assert student.config._attn_implementation == "sdpa"  # as it was before, and as it loads
 
 
 def test_the_default_arguments_serve_both_trainers_and_one_seed_gives_one_student(

@@ -78,10 +78,10 @@ def test_the_kits_students_are_for_its_own_teacher_as_long_as_no_layers_are_chos
     assert Settings(intermediate_size=512).of("intermediate_size", "zh") == 512
 
 
-@pytest.mark.parametrize("has_units", [True, False])
-def test_bfloat16_is_used_where_it_is_fast_unless_told_otherwise(has_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("units", "has_units"), [("amx_bf16", True), ("avx512_bf16", True), ("avx512_f", False)])
+def test_bfloat16_is_used_where_it_is_fast_unless_told_otherwise(units: str, has_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": has_units})
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": False, units: True})
     assert Settings().bf16 is has_units and Settings(bf16=not has_units).bf16 is not has_units
     assert Settings().arguments("distilled", 0, "en").bf16 is has_units
     monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # another make of processor
