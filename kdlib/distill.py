@@ -164,9 +164,8 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     """
     kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
     stop = [EarlyStoppingCallback(args.early_stopping_patience)] if kind is Trainer and args.early_stopping_patience > 0 else []
-    fused = model.device.type == "cpu" and model.config._attn_implementation == "sdpa"
-    if fused:
-        model.set_attn_implementation("eager")  # with dropout and padding the fused kernel is the slower one there
+    attention = model.config._attn_implementation  # with dropout and padding the fused kernel is the slower one on a processor
+    model.set_attn_implementation("eager" if attention == "sdpa" and model.device.type == "cpu" else attention)
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
         settings.output_dir, settings.disable_tqdm = scratch, True
@@ -175,8 +174,7 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
                        data_collator=DataCollatorWithPadding(tokenizer), callbacks=[StepBar(), *stop])  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    if fused:
-        model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(attention)
     model.eval()
     return trainer.state.log_history
 

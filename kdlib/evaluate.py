@@ -156,8 +156,7 @@ class PairedDifference:
 def paired_gaps(correct_a: ArrayLike, correct_b: ArrayLike) -> np.ndarray:
     """Correct a − correct b as [seeds, n]; ``InputError`` unless both are 0 and 1, [n] or [seeds, n]."""
     a, b = np.asarray(correct_a, float), np.asarray(correct_b, float)
-    fits = a.shape == b.shape and a.ndim in (1, 2) and a.size
-    require(fits, f"The shapes are {a.shape} and {b.shape}: give both as [n] or both as [seeds, n].")
+    require(a.shape == b.shape and a.ndim in (1, 2) and a.size, f"The shapes are {a.shape} and {b.shape}: give both as [n] or both as [seeds, n].")
     require(np.isin([a, b], (0, 1)).all(), "Some entries are neither 0 nor 1: give predictions == labels of each model.")
     return np.atleast_2d(a - b)
 

@@ -60,8 +60,7 @@ def size_figure(languages: Mapping[str, Mapping[str, Any]]) -> plt.Figure:
         for name, point in points.items():
             axis.plot(*point, STYLES[name][1], color=STYLES[name][0], markersize=8)
         axis.annotate(language, points["student_distilled"], xytext=(-8, 5), textcoords="offset points", ha="right")
-    axis.set(xscale="log", xlabel="parameters, millions (log scale)", ylabel="test accuracy, %")
-    axis.margins(0.15)
+    axis.set(xscale="log", xlabel="parameters, millions (log scale)", ylabel="test accuracy, %", xmargin=0.15, ymargin=0.15)
     axis.legend(axis.lines[-2:], ["distilled student", "teacher"], loc="lower right")
     return figure
 
@@ -110,8 +109,8 @@ def phenomena_figure(phenomena: Mapping[str, Mapping[str, Mapping[str, float]]])
         for name in ("teacher", "student_distilled", "student_labels_only"):
             (colour, marker), shares = STYLES[name], [100 * row[name] for row in rows.values()]
             axis.plot(shares, range(len(rows)), marker, color=colour, alpha=0.8, label=NAMES[name])
-        axis.set_yticks(range(len(rows)), [f"{phenomenon.replace('_', ' ')} ({row['n']:.0f})" for phenomenon, row in rows.items()])
+        named = [f"{phenomenon.replace('_', ' ')} ({row['n']:.0f})" for phenomenon, row in rows.items()]
+        axis.set(yticks=range(len(rows)), yticklabels=named, xlim=(-5, 105))
         axis.axvline(50, color="#999999", linestyle=":")
-        axis.set_xlim(-5, 105)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure

@@ -81,5 +81,5 @@ def peak_memory(device: torch.device) -> float:
         return psutil.Process().memory_info().peak_wset / 1e6
     import resource  # absent on Windows
 
-    peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak_rss / 1e6 if sys.platform == "darwin" else peak_rss * 1024 / 1e6  # macOS counts bytes, others KiB
+    # macOS counts bytes, others KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
