@@ -1,6 +1,7 @@
 """The project's own promises: what it declares in several places agrees, its size stays small, its wheel is complete."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import kdlib
+from kdlib.plots import NAMES
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -219,6 +221,26 @@ def test_without_a_browser_the_browser_checks_stop_with_a_sentence() -> None:
     (sentence,) = (line for line in (run.stdout + run.stderr).splitlines() if "make test-browser needs" in line)
     assert run.returncode == 1
     assert all(system in sentence for system in ("Debian", "Ubuntu", "macOS", "Windows", "KDLIB_BROWSER"))
+
+
+# the figures of the README
+
+
+def test_the_table_in_the_readme_is_the_measured_one() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results" / "full.json").read_text(encoding="utf-8"))["languages"]
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    rows = {name: dict(zip(measured, cells, strict=False)) for name, *cells in table}
+    for language, models in measured.items():
+        for model, name in NAMES.items():
+            accuracy, low, high = (100 * share for share in (models[model]["accuracy"], *models[model]["accuracy_interval"]))
+            cell = rows[name][language]
+            assert cell.startswith(f"{accuracy:.1f}") and cell.endswith(f" ({low:.1f}–{high:.1f})"), (name, language)
+        for rival, name in (("student_labels_only", "labels only"), ("tfidf_logistic", "TF-IDF")):
+            gap, low, high = (100 * models["differences"][rival][end] for end in ("difference", "low", "high"))
+            assert rows[f"distilled − {name}, points"][language] == f"{gap:+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
+        assert rows["student's share of the teacher's accuracy"][language] == f"{100 * models['retention']:.1f} %"
+        assert rows["times fewer parameters"][language] == f"{models['compression']:.1f}"
 
 
 # size
