@@ -5,6 +5,7 @@ Run: python benchmarks/overhead.py   (two minutes on two cores; writes benchmark
 
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,16 +22,17 @@ ROWS, ROUNDS = 640, 5
 
 def trainer_seconds(student, tokenizer, encoded) -> float:
     """One epoch by the trainer, evaluation and saving off."""
-    arguments = kdlib.DistillationArguments(
-        output_dir="/dev/null", num_train_epochs=1, eval_strategy="no", save_strategy="no", load_best_model_at_end=False,
-        train_sampling_strategy="sequential", disable_tqdm=True, logging_strategy="no",
-    )  # fmt: skip
-    trainer = kdlib.DistillationTrainer(
-        model=student, args=arguments, train_dataset=encoded, data_collator=DataCollatorWithPadding(tokenizer)
-    )
-    start = time.perf_counter()
-    trainer.train()
-    return time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = kdlib.DistillationArguments(
+            output_dir=folder, num_train_epochs=1, eval_strategy="no", save_strategy="no", load_best_model_at_end=False,
+            train_sampling_strategy="sequential", disable_tqdm=True, logging_strategy="no",
+        )  # fmt: skip
+        trainer = kdlib.DistillationTrainer(
+            model=student, args=arguments, train_dataset=encoded, data_collator=DataCollatorWithPadding(tokenizer)
+        )
+        start = time.perf_counter()
+        trainer.train()
+        return time.perf_counter() - start
 
 
 def loop_seconds(student, tokenizer, encoded) -> float:

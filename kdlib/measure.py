@@ -66,7 +66,7 @@ def measure_model(labels: np.ndarray, runs: list[np.ndarray], names: list[str]) 
 
 def cost(model: Classifier, texts: list[str], settings: Settings) -> dict[str, Any]:
     """Parameters, bytes, FLOPs, latency (``latency_ms``: median at batch 1; ``latency``: all), throughput, memory."""
-    figures = profile_model(*model, texts, repeats=10, max_length=settings.max_length)
+    figures = profile_model(*model, texts, repeats=3 if settings.profile == "slice" else 10, max_length=settings.max_length)
     return figures | {"latency_ms": figures["latency_ms"]["1"]["median"], "latency": figures["latency_ms"]}
 
 
