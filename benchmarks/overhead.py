@@ -38,7 +38,7 @@ def trainer_seconds(student, tokenizer, encoded) -> float:
 def loop_seconds(student, tokenizer, encoded) -> float:
     """The same epoch written by hand: AdamW, linear schedule with warm-up, gradient clipping."""
     loader = DataLoader(encoded, batch_size=32, collate_fn=DataCollatorWithPadding(tokenizer))
-    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, weight_decay=0.01, fused=True)  # as the trainer's
     schedule = get_linear_schedule_with_warmup(optimizer, len(loader) // 10, len(loader))
     student.train()
     start = time.perf_counter()

@@ -21,9 +21,11 @@ from kdlib.measure import environment
 class MeanPooling(torch.nn.Module):
     """Stands in for BERT's pooler: the mean over tokens that are no padding, then the same dense layer and tanh."""
 
+    mask: torch.Tensor  # of the class, because LoRA trains a copy of the module
+
     def __init__(self, pooler: torch.nn.Module) -> None:
         super().__init__()
-        self.dense, self.mask = pooler.dense, None
+        self.dense = pooler.dense
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Pool [B, S, H] to [B, H]."""
@@ -34,10 +36,10 @@ class MeanPooling(torch.nn.Module):
 class MeanPooledBert(BertForSequenceClassification):
     """The same classifier over the mean of the tokens."""
 
-    def forward(self, input_ids=None, attention_mask=None, **kwargs):
+    def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
         """Hand the mask to the pooler, then as in BERT."""
-        self.bert.pooler.mask = attention_mask
-        return super().forward(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        MeanPooling.mask = attention_mask
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **kwargs)
 
 
 def main(rows: int = 500, epochs: float = 1) -> None:
