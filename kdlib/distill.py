@@ -164,8 +164,8 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     """
     kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
     stop = [EarlyStoppingCallback(args.early_stopping_patience)] if kind is Trainer and args.early_stopping_patience > 0 else []
-    attention = model.config._attn_implementation  # with dropout and padding the fused kernel is the slower one on a processor
-    model.set_attn_implementation("eager" if attention == "sdpa" and model.device.type == "cpu" else attention)
+    attention = model.config._attn_implementation  # measured on a processor in bfloat16: the fused kernel is the slower one
+    model.set_attn_implementation("eager" if attention == "sdpa" and args.bf16 and model.device.type == "cpu" else attention)
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
         settings.output_dir, settings.disable_tqdm = scratch, True

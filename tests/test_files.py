@@ -210,7 +210,7 @@ print(memory() - start)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators give freed memory back by themselves")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is tested is a call of glibc's malloc_trim")
 def test_what_a_finished_step_has_freed_goes_back_to_the_system(isolated_home: Path) -> None:
     """Else each student trained leaves some hundred megabytes behind, and a report of nine outgrows a small laptop."""
     run = subprocess.run([sys.executable, "-c", GROWS], capture_output=True, text=True, check=True)
