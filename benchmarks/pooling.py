@@ -11,35 +11,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from transformers import BertForSequenceClassification
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 import kdlib
 from kdlib.experiment import fast_bf16
 from kdlib.measure import environment
 
 
-class MeanPooling(torch.nn.Module):
-    """Stands in for BERT's pooler: the mean over tokens that are no padding, then the same dense layer and tanh."""
-
-    mask: torch.Tensor  # of the class, because LoRA trains a copy of the module
-
-    def __init__(self, pooler: torch.nn.Module) -> None:
-        super().__init__()
-        self.dense = pooler.dense
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Pool [B, S, H] to [B, H]."""
-        weights = self.mask.unsqueeze(-1).to(hidden.dtype)
-        return torch.tanh(self.dense((hidden * weights).sum(1) / weights.sum(1)))
-
-
 class MeanPooledBert(BertForSequenceClassification):
-    """The same classifier over the mean of the tokens."""
+    """The same classifier with the same pooler, which gets the mean over tokens that are no padding in place of <s>."""
 
     def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
-        """Hand the mask to the pooler, then as in BERT."""
-        MeanPooling.mask = attention_mask
-        return super().forward(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **kwargs)
+        """Logits [B, K], and the cross-entropy with ``labels`` where they are given."""
+        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
+        weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)  # [B, 1, H]: the pooler takes the first
+        logits = self.classifier(self.dropout(self.bert.pooler(mean)))
+        return SequenceClassifierOutput(None if labels is None else F.cross_entropy(logits, labels), logits)
 
 
 def main(rows: int = 500, epochs: float = 1) -> None:
@@ -54,7 +44,6 @@ def main(rows: int = 500, epochs: float = 1) -> None:
             model, tokenizer = kdlib.load_teacher(adapter=None)
             if head == "mean pooling":
                 model.__class__ = MeanPooledBert
-                model.bert.pooler = MeanPooling(model.bert.pooler)
             model = kdlib.finetune_teacher(model, tokenizer, train, validation, method=method, num_train_epochs=epochs, bf16=fast_bf16())
             accuracy = {}
             for language, part in data.items():
