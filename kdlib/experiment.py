@@ -80,6 +80,7 @@ class Settings:
     objective: Literal["kl", "ce", "mse"] = option("kl", "Soft term: kl, ce or mse.")
     epochs: Positive | None = option(None, "Epochs of distillation. None: the profile's.")
     learning_rate: Positive = option(3e-4, "Peak learning rate of distillation.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = option(0.0, "Dropout while distilling; what learns from labels alone keeps the teacher's.")
     labels_only_epochs: Positive | None = option(None, "Most epochs of the labels-only student. None: the profile's.")
     labels_only_learning_rate: Positive | dict[str, Positive] | None = option(None, "Peak learning rate of the labels-only student, or a dict"
                                                                                     " by language. None: the kit's, else 3e-4.")  # fmt: skip
@@ -131,9 +132,8 @@ def digest(*parts: Any) -> str:
 
 def fast_bf16() -> bool:
     """Whether this machine has units that multiply matrices in bfloat16: a GPU since Ampere, a processor with AMX or AVX-512 BF16."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
+    units = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return torch.cuda.is_bf16_supported(including_emulation=False) if torch.cuda.is_available() else units
 
 
 def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
@@ -213,6 +213,9 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
             model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
+        for module in model.modules():  # soft targets leave little to overfit, and random numbers take a third of a processor's time
+            if isinstance(module, torch.nn.Dropout) and kind != "labels_only":
+                module.p = settings.dropout
         set_seed(seed)
         history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed, language), settings.max_length)
         model.save_pretrained(folder)

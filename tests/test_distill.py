@@ -1,7 +1,6 @@
 """The teacher's outputs stay with their texts and are computed once; the trainer's loss is the formula's, step by step."""
 
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from kdlib.distill import (
     DistillationTrainer,
     accuracy_metric,
     add_teacher_outputs,
-    by_length,
     encode,
     fingerprint,
     read_shard,
@@ -349,14 +347,6 @@ def test_encode_keeps_the_rows_and_marks_what_has_no_label(mixed: Dataset, tiny_
     assert "teacher_logits" not in encode(mixed.remove_columns("teacher_logits"), tiny_tokenizer).column_names
 
 
-def test_by_length_only_changes_the_order(mixed: Dataset, tiny_tokenizer: Any) -> None:
-    encoded = encode(mixed, tiny_tokenizer)
-    lengths = list(map(len, by_length(encoded)["input_ids"]))
-    assert lengths == sorted(map(len, encoded["input_ids"])) != list(map(len, encoded["input_ids"]))
-    key = json.dumps
-    assert sorted(by_length(encoded).to_list(), key=key) == sorted(encoded.to_list(), key=key)
-
-
 def test_accuracy_is_over_the_rows_with_a_label() -> None:
     logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [0.0, 1.0]])
     assert accuracy_metric((logits, np.array([0, 0, -100, 1]))) == {"accuracy": pytest.approx(2 / 3)}
@@ -489,6 +479,17 @@ def test_other_outputs_give_another_loss(tmp_path: Path, mixed: Dataset, tiny_te
     assert abs(one - other) > 1e-3
 
 
+
+
+@pytest.mark.parametrize(("max_length", "lengths"), [(24, {8, 16, 24}), (10, set(range(11)))])
+def test_batches_have_few_lengths_and_none_above_the_limit(
+    max_length: int, lengths: set[int], tmp_path: Path, mixed: Dataset, tiny_teacher: Any, tiny_tokenizer: Any
+) -> None:
+    """Each length of a batch costs a processor time and memory; a limit that is no multiple of 8 may be all that the positions allow."""
+    student, seen = make_small(tiny_teacher), set()
+    student.register_forward_pre_hook(lambda module, args, inputs: seen.add(inputs["input_ids"].shape[1]), with_kwargs=True)
+    train_classifier(student, tiny_tokenizer, mixed, mixed, arguments(tmp_path, per_device_train_batch_size=2), max_length)
+    assert seen <= lengths and max(seen) == max(lengths)
 
 
 def test_an_overfitted_student_says_what_the_teacher_says(

@@ -47,6 +47,7 @@ SHORT: dict[str, Any] = {
         ("languages", []), ("layers", "many"), ("layers", [0.5]), ("layers", {"zh": "all"}), ("vocabulary", "tirm"), ("rows", -1),
         ("transfer_size", 0), ("learning_rate", -1e-4), ("learning_rate", float("inf")), ("embedding_size", 0), ("data", 7), ("rows", True),
         ("intermediate_size", 0), ("intermediate_size", {"en": "all"}), ("vocabulary_size", 0), ("bf16", "auto"),
+        ("dropout", 1.0), ("dropout", -0.1),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
@@ -92,6 +93,24 @@ def test_a_student_gets_the_sizes_of_the_settings(taught: DatasetDict, tiny_teac
     settings = Settings(**(SHORT | {"epochs": 1, "intermediate_size": {"en": 12}, "vocabulary_size": 40}))
     model, tokenizer = load_student(train_student("distilled", taught, tiny_teacher, tiny_tokenizer, settings, 0))
     assert (model.config.intermediate_size, model.config.vocab_size, len(tokenizer)) == (12, 40, 40)
+
+
+def test_only_what_learns_from_labels_alone_trains_with_the_teachers_dropout(
+    taught: DatasetDict, tiny_teacher: Any, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[float]] = []
+
+    def look(model: Any, *others: Any) -> list[dict[str, Any]]:
+        seen.append({module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)})
+        return []
+
+    monkeypatch.setattr(experiment, "train_classifier", look)
+    for dropout in (0.0, 0.25):
+        for kind in KINDS:
+            train_student(kind, taught, tiny_teacher, tiny_tokenizer, Settings(**(SHORT | {"dropout": dropout})), 0)
+    assert 0.0 != tiny_teacher.config.hidden_dropout_prob != 0.25
+    own = {tiny_teacher.config.hidden_dropout_prob, tiny_teacher.config.attention_probs_dropout_prob}
+    assert seen == [own, {0.0}, {0.0}, own, {0.25}, {0.25}]
 
 
 def test_the_labels_only_rate_may_differ_by_language() -> None:
