@@ -65,7 +65,7 @@ def test_nothing_is_written_or_fetched(home: Path) -> None:
     [
         ("python", doctor.sys, "version_info", (3, 10, 2, "final", 0), "3.11"),
         ("python", doctor.sys, "version_info", (3, 14, 0, "final", 0), "3.13"),
-        ("memory", psutil, "virtual_memory", lambda: Memory(4 * GIB), "5 GiB"),
+        ("memory", psutil, "virtual_memory", lambda: Memory(3 * GIB), "4 GiB"),
         ("cache", doctor.shutil, "disk_usage", lambda path: Disk(1 * GIB), "KDLIB_HOME"),
         ("pip", importlib.util, "find_spec", lambda name: None, "ensurepip"),
     ],
