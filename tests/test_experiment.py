@@ -107,7 +107,7 @@ def test_only_what_learns_from_labels_alone_trains_with_the_teachers_dropout(
     monkeypatch.setattr(experiment, "train_classifier", look)
     for dropout in (0.0, 0.25, None):
         for kind in KINDS:
-            train_student(kind, taught, tiny_teacher, tiny_tokenizer, Settings(**(SHORT | {"dropout": dropout})), 0)
+            train_student(kind, taught, tiny_teacher, tiny_tokenizer, Settings(**(SHORT | {"dropout": dropout, "profile": "full"})), 0)
     assert 0.0 != tiny_teacher.config.hidden_dropout_prob != 0.25
     own = {tiny_teacher.config.hidden_dropout_prob, tiny_teacher.config.attention_probs_dropout_prob}
     assert seen == [own, {0.0}, {0.0}, own, {0.25}, {0.25}, own, own, own]
