@@ -205,7 +205,7 @@ def test_full_fine_tuning_moves_every_weight_and_learns_the_labels(
     labels = tiny_reviews["train"]["label"][:]
     rows = tiny_reviews["train"].select([labels.index(0), labels.index(1)] * 8)  # two texts, that even a tiny model tells apart
     before, texts = weights_of(tiny_teacher), list(rows["text"])[:2]
-    teacher = finetune_teacher(tiny_teacher, tiny_tokenizer, rows, rows, method="full", **(QUICK | {"num_train_epochs": 10}))
+    teacher = finetune_teacher(tiny_teacher, tiny_tokenizer, rows, rows, method="full", **(QUICK | {"num_train_epochs": 30, "learning_rate": 1e-3}))
     assert isinstance(teacher, PreTrainedModel) and changed(before, teacher) == set(before)
     assert list(predict_logits(teacher, tiny_tokenizer, texts).argmax(-1)) == [0, 1]
 
