@@ -105,7 +105,8 @@ class DistillationTrainer(Trainer):
 
 def check_teacher_column(dataset: Dataset, classes: int) -> None:
     """Raise ``InputError`` where ``teacher_logits`` is absent or has not one number for each of ``classes``."""
-    require("teacher_logits" in dataset.column_names, "The training set has no column teacher_logits: call add_teacher_outputs first.")
+    remedy = "call add_teacher_outputs(dataset, teacher, tokenizer) first"
+    require("teacher_logits" in dataset.column_names, f"The training set has no column teacher_logits: {remedy}.")
     width, remedy = len(dataset[0]["teacher_logits"]), "make the student from this teacher, or give both the same labels"
     require(width == classes, f"The teacher tells {width} classes apart and the student {classes}: {remedy}.")
 
@@ -122,6 +123,11 @@ def encode(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int
 
     others = [name for name in dataset.column_names if name != "teacher_logits"]
     return dataset.map(one_batch, batched=True, remove_columns=others, keep_in_memory=True)
+
+
+def by_length(encoded: Dataset) -> Dataset:
+    """The rows in order of length, so that batches hold little padding."""
+    return encoded.select(np.argsort([len(ids) for ids in encoded["input_ids"]], kind="stable"))
 
 
 def accuracy_metric(output: Any) -> dict[str, float]:
@@ -165,8 +171,7 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     with tempfile.TemporaryDirectory() as scratch:
         settings = copy.copy(args)
         settings.output_dir, settings.disable_tqdm = scratch, True
-        rows, held_out = encode(train, tokenizer, max_length), encode(validation, tokenizer, max_length)
-        held_out = held_out.select(np.argsort([len(ids) for ids in held_out["input_ids"]], kind="stable"))  # so little padding
+        rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
         trainer = kind(model=model, args=settings, train_dataset=rows, eval_dataset=held_out, compute_metrics=accuracy_metric,
                        data_collator=collator, callbacks=[StepBar(), *stop])  # fmt: skip
         trainer.remove_callback(PrinterCallback)

@@ -32,7 +32,7 @@ def diagnose() -> list[Finding]:
     python, pip = f"{platform.python_version()} on {platform.system()}", importlib.util.find_spec("pip") is not None
     findings = [Finding("python", python, (3, 11) <= sys.version_info[:2] <= (3, 13), "use Python 3.11 to 3.13."),
                 Finding("versions", versions), Finding("cores", str(os.cpu_count())),
-                Finding("memory", f"{memory:.1f} GiB available", memory >= 4, "close other programs: a report needs 4 GiB."),
+                Finding("memory", f"{memory:.1f} GiB available", memory >= 4, "close other programs: a report needs 4 GiB, a full one 7."),
                 Finding("gpu", gpu or "none, which is fine: everything here runs on the CPU"),
                 Finding("fonts", f"Noto Sans SC for Chinese in figures, from zhplot {importlib.metadata.version('zhplot')}"),
                 Finding("pip", "found" if pip else "missing", pip, "run python -m ensurepip."),

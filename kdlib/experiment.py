@@ -30,9 +30,9 @@ from .students import make_student
 from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "slice": dict(seeds=[0], rows=96, transfer_size=160, epochs=1, labels_only_epochs=1, teacher_training="none", dropout=0.0),
-    "quick": dict(seeds=[0], rows=1000, transfer_size=3000, epochs=5, labels_only_epochs=10, teacher_training="continue", dropout=0.0),
-    "full": dict(seeds=[0, 1, 2], transfer_size=10000, epochs=3, labels_only_epochs=8, teacher_training="full"),
+    "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
+    "quick": {"seeds": [0], "rows": 1000, "transfer_size": 3000, "epochs": 5, "labels_only_epochs": 10, "teacher_training": "continue"},
+    "full": {"seeds": [0, 1, 2], "transfer_size": 10000, "epochs": 3, "labels_only_epochs": 8, "teacher_training": "full"},
 }
 # Of the packaged teacher, by language, chosen on validation; elsewhere two layers with all of their neurons.
 STUDENTS: dict[str, Any] = {"layers": {"zh": [0], "en": [0, 2, 4, 6, 8, 10], "fr": [0]}, "intermediate_size": {"en": 256},
@@ -80,7 +80,7 @@ class Settings:
     objective: Literal["kl", "ce", "mse"] = option("kl", "Soft term: kl, ce or mse.")
     epochs: Positive | None = option(None, "Epochs of distillation. None: the profile's.")
     learning_rate: Positive = option(3e-4, "Peak learning rate of distillation.")
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = option(None, "Dropout while distilling. None: the profile's, else the teacher's.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = option(0.0, "Dropout while distilling; what learns from labels alone keeps the teacher's.")
     labels_only_epochs: Positive | None = option(None, "Most epochs of the labels-only student. None: the profile's.")
     labels_only_learning_rate: Positive | dict[str, Positive] | None = option(None, "Peak learning rate of the labels-only student, or a dict"
                                                                                     " by language. None: the kit's, else 3e-4.")  # fmt: skip
@@ -132,8 +132,9 @@ def digest(*parts: Any) -> str:
 
 def fast_bf16() -> bool:
     """Whether this machine has units that multiply matrices in bfloat16: a GPU since Ampere, a processor with AMX or AVX-512 BF16."""
-    units = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
-    return torch.cuda.is_bf16_supported(including_emulation=False) if torch.cuda.is_available() else units
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
@@ -213,9 +214,9 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
             model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
-        for module in model.modules():  # soft targets leave little to overfit, and random numbers take a third of a processor's time
+        for module in model.modules():  # soft targets leave little to overfit, and on a processor random numbers take time
             if isinstance(module, torch.nn.Dropout) and kind != "labels_only":
-                module.p = module.p if settings.dropout is None else settings.dropout
+                module.p = settings.dropout
         set_seed(seed)
         history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed, language), settings.max_length)
         model.save_pretrained(folder)

@@ -34,7 +34,8 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     result["teacher"] |= cost(teacher, texts[:64], settings)
     student = load_student(students["distilled"][0])
     figures = cost(student, texts[:64], settings)  # the students of a language have one architecture
-    result |= {f"student_{kind}": result[f"student_{kind}"] | figures for kind in students}
+    for kind in students:
+        result[f"student_{kind}"] |= figures
     correct = {name: np.stack([run.argmax(-1) == labels for run in runs]) for name, runs in logits.items()}
     distilled = correct.pop("student_distilled")
     result["differences"] = {other: difference(distilled, runs) for other, runs in correct.items()}

@@ -51,7 +51,8 @@ def fetch(name: str, archives: Path | None = None) -> dict[str, Path]:
     """
     sources = load_sources()
     require(name in sources, f"There is no source named {name!r}: choose one of {', '.join(sources)}.")
-    source, folder = sources[name], source_folder(sources[name])
+    source = sources[name]
+    folder = source_folder(source)
     if not all((folder / member).is_file() for member in source.members):
         print(f"{source.requirement}: {source.terms} Licence: {source.licence}.", file=sys.stderr)
         with tempfile.TemporaryDirectory() as scratch:

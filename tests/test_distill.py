@@ -1,6 +1,7 @@
 """The teacher's outputs stay with their texts and are computed once; the trainer's loss is the formula's, step by step."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from kdlib.distill import (
     DistillationTrainer,
     accuracy_metric,
     add_teacher_outputs,
+    by_length,
     encode,
     fingerprint,
     read_shard,
@@ -345,6 +347,14 @@ def test_encode_keeps_the_rows_and_marks_what_has_no_label(mixed: Dataset, tiny_
     assert encoded["input_ids"][:] == [tiny_tokenizer(text, truncation=True, max_length=9)["input_ids"] for text in mixed["text"]]
     assert max(map(len, encoded["input_ids"])) == 9
     assert "teacher_logits" not in encode(mixed.remove_columns("teacher_logits"), tiny_tokenizer).column_names
+
+
+def test_by_length_only_changes_the_order(mixed: Dataset, tiny_tokenizer: Any) -> None:
+    encoded = encode(mixed, tiny_tokenizer)
+    lengths = list(map(len, by_length(encoded)["input_ids"]))
+    assert lengths == sorted(map(len, encoded["input_ids"])) != list(map(len, encoded["input_ids"]))
+    key = json.dumps
+    assert sorted(by_length(encoded).to_list(), key=key) == sorted(encoded.to_list(), key=key)
 
 
 def test_accuracy_is_over_the_rows_with_a_label() -> None:
