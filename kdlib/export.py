@@ -109,7 +109,7 @@ def quantize_int8(proto: Any, path: Path, layers: int) -> None:
     quantize_dynamic(proto, path, per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=spared if layers > 2 else [])
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, max_length: int = 128) -> None:
+def save_tokenizer(tokenizer: Any, folder: Path, max_length: int = 128) -> None:
     """Write the tokenizer so that tokenizer.json alone cuts after ``max_length`` tokens and pads."""
     tokenizer.save_pretrained(folder)
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
