@@ -1,4 +1,4 @@
-"""The `kdlib` command: fetch, report, doctor. Each subcommand is a thin call of a function that a notebook can call."""
+"""The `kdlib` command: fetch, report, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
 from dataclasses import fields
@@ -62,6 +62,18 @@ def report(output: Path, **parameters: str | None) -> None:
     from .report import run_report
 
     run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
+
+
+@main.command()
+@click.argument("checkpoint")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A new folder, or that of an earlier export.")
+@click.option("--quantize/--no-quantize", default=True, show_default=True, help="Write model.int8.onnx as well.")
+def export(checkpoint: str, output: Path, quantize: bool) -> None:
+    """Write CHECKPOINT (a student's folder, or packaged: the teacher) as ONNX in float32 and int8, with tokenizer and README."""
+    from .export import export_onnx
+
+    for path in sorted(export_onnx(checkpoint, None, output, quantize).iterdir()):
+        click.echo(f"{path.stat().st_size / 1e6:7.2f} MB  {path}")
 
 
 def parse_value(text: str) -> Any:

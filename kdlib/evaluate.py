@@ -49,10 +49,7 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
 
     Raises ``InputError`` for one string in place of a list, and for a text that is not a string.
     """
-    require(not isinstance(texts, str), "texts is a single string: give a list of strings, such as [text].")
-    texts = list(texts)
-    for row, text in enumerate(texts):
-        require(isinstance(text, str), f"Text {row} is {text!r}, not a string: drop rows without a text.")
+    texts = check_texts(texts)
     logits = np.zeros((len(texts), int(model.config.num_labels or 0)), np.float32)
     order = np.argsort([len(tokenizer(text, truncation=True, max_length=max_length)["input_ids"]) for text in texts], kind="stable")
     with evaluation_mode(model):
@@ -60,6 +57,15 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
             rows = order[start : start + batch_size]
             logits[rows] = classify(model, tokenizer, [texts[i] for i in rows], max_length).float().numpy()
     return logits
+
+
+def check_texts(texts: Sequence[str]) -> list[str]:
+    """The texts as a list; raises ``InputError`` for one string in place of a list, and for a text that is not a string."""
+    require(not isinstance(texts, str), "texts is a single string: give a list of strings, such as [text].")
+    texts = list(texts)
+    for row, text in enumerate(texts):
+        require(isinstance(text, str), f"Text {row} is {text!r}, not a string: drop rows without a text.")
+    return texts
 
 
 class EvaluationResult(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import set_seed
 
@@ -50,17 +51,18 @@ def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence
     return model, tokenizer
 
 
-def load_checkpoint(name: str, label_names: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none."""
+def load_checkpoint(name: str, label_names: Sequence[str] | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none. None: its own labels."""
     complete = (Path(name) / "tokenizer_config.json").is_file() or not (Path(name) / "config.json").is_file()
     require(complete, f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
     try:
         config = AutoConfig.from_pretrained(name)
+        label_names = list((config.id2label or {}).values()) if label_names is None else label_names
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
         if not has_trained_head(config):
             config.update({"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}})
         model = AutoModelForSequenceClassification.from_pretrained(name, config=config).eval()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
         raise InputError(f"No model could be loaded from {name!r}: {remedy} ({str(error).splitlines()[0]}).") from error
     problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)}"

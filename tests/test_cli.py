@@ -35,7 +35,7 @@ def words(text: str) -> str:
 def test_help_lists_the_subcommands_in_a_sentence_each() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("fetch", "report", "doctor"):
+    for name in ("fetch", "report", "export", "doctor"):
         assert re.search(rf"^  {name}\s+\w+", result.stdout, re.MULTILINE), name
 
 
