@@ -103,7 +103,8 @@ def load_labeller(teacher: str, max_length: int) -> Any:
 
 def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
     """One pass over the input: the columns that all files have, and of each file its size, SHA-256 and number of rows."""
-    inputs, schemas, names = [], [], {}
+    names: dict[str, pa.DataType] = {}  # of the CSV and JSON lines files
+    inputs, schemas = [], []
     for file in files:
         rows = 0
         if file.suffix.lower() == ".parquet":
@@ -178,14 +179,14 @@ def read_shards(files: list[Path], schema: pa.Schema, column: str, size: int) ->
     for file in files:
         row = 0
         for table, values, reasons in read_tables(file, schema, column, size):
-            start, texts, rejects = row + 1, [], []
+            start, texts, rejects = row + 1, [], {}
             for row, (value, reason) in enumerate(zip(values, reasons, strict=True), start):
                 try:
                     texts.append(text_of(value, reason))
                 except ValueError as error:
-                    rejects.append({"file": file.name, "row": row, "reason": str(error)})
-            bad = {reject["row"] - start for reject in rejects}
-            yield Shard(table.filter(pa.array([i not in bad for i in range(len(values))])), texts, rejects)
+                    rejects[row] = str(error)
+            good = pa.array([i not in rejects for i in range(start, row + 1)])
+            yield Shard(table.filter(good), texts, [{"file": file.name, "row": i, "reason": reason} for i, reason in rejects.items()])
 
 
 def text_of(value: Any, reason: str) -> str:
