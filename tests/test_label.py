@@ -525,15 +525,17 @@ def peak_megabytes(source: str, output: str, teacher: str) -> float:
         file.write_text(str(peak), encoding="utf-8")
 
     assert os.waitpid(fork(run), 0)[1] == 0
+    shutil.rmtree(output)
+    Path(source).unlink()
     return float(file.read_text(encoding="utf-8"))
 
 
 @needs_fork
 def test_ten_times_the_rows_take_the_same_memory(tmp_path: Path, teacher: str) -> None:
-    """Ten times the rows are 36 MB more of text and of a column that only passes through."""
+    """They are 108 MB more of a column that only passes through; with 1,200 rows Parquet's own buffers (1,024 values) are full."""
     given = []
     for suffix in (".parquet", ".jsonl", ".csv"):
-        for rows in (400, 4000):
+        for rows in (1200, 12_000):
             file, filler = tmp_path / f"{rows}{suffix}", random.Random(0)
             table = {"text": [TEXTS[i % 40] for i in range(rows)], "filler": [filler.randbytes(5000).hex() for _ in range(rows)]}
             if suffix == ".parquet":
@@ -546,7 +548,7 @@ def test_ten_times_the_rows_take_the_same_memory(tmp_path: Path, teacher: str) -
             given.append({"source": str(file), "output": str(file) + ".output", "teacher": teacher})
     peaks = answer(child("print(json.dumps([test_label.peak_megabytes(**one) for one in given['all']]))", all=given))
     grown = [many - few for few, many in zip(peaks[::2], peaks[1::2], strict=True)]
-    assert max(grown) < 12, peaks
+    assert max(grown) < 30, peaks
 
 
 # --- errors -----------------------------------------------------------------------------------------------
