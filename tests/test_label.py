@@ -381,7 +381,8 @@ def child(script: str, **given: Any) -> subprocess.Popen[str]:
     """A process of its own that has these tests and the arguments at hand."""
     begin = "import json, sys; sys.path.insert(0, sys.argv[1]); import test_label; given = json.loads(sys.argv[2])"
     command = [sys.executable, "-c", f"{begin}; {script}", str(Path(__file__).parent), json.dumps(given)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    # Threads are of no use to a tiny teacher, and on a busy machine wait for each other.
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
