@@ -1,4 +1,4 @@
-"""The `kdlib` command: fetch, report, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
+"""The `kdlib` command: fetch, report, label, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
 from dataclasses import fields
@@ -62,6 +62,22 @@ def report(output: Path, **parameters: str | None) -> None:
     from .report import run_report
 
     run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
+
+
+@main.command()
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the shards; a run that stopped goes on there.")
+@click.option("--teacher", default="packaged", show_default=True, help="A local checkpoint of a classifier, or a hub id.")
+@click.option("--text-column", metavar="NAME", help="Where it is not given: text, review, texte, 评论 and other usual names.")
+@click.option("--max-length", default=128, show_default=True, help="Tokens after which a text is cut.")
+@click.option("--batch-size", default=64, show_default=True, help="Texts that the teacher reads at once.")
+@click.option("--shard-size", default=4096, show_default=True, help="Rows in a shard: what an interruption can cost at most.")
+def label(source: Path, output: Path, **options: Any) -> None:
+    """Label a file or folder of any size (Parquet, JSON lines, CSV, TSV): Parquet shards with a column teacher_logits."""
+    from .label import label_files
+
+    manifest = label_files(source, output, **options)
+    click.echo(f"{manifest['rows']} texts labelled, {manifest['rejected']} rows set aside: {output}")
 
 
 @main.command()

@@ -1,0 +1,268 @@
+"""Labelling at scale: files of any size in, Parquet shards with the teacher's outputs out, in constant memory.
+
+A shard holds ``shard_size`` consecutive rows of one input file, so which row stands where depends on the input alone. A
+shard is written aside and moved into place, then a record of it (checksum, rows set aside); only what has both is done.
+However a run ends, the same command goes on with what is missing, and no row is lost or doubled.
+"""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import transformers
+from filelock import FileLock, Timeout
+
+from .corpora import LABEL_NAMES
+from .distill import fingerprint
+from .errors import InputError, require
+from .evaluate import predict_logits
+from .files import progress, written_aside
+from .tables import COLUMN_NAMES, SUFFIXES
+from .teachers import has_trained_head, load_teacher
+
+TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
+
+
+class Shard(NamedTuple):
+    """Consecutive rows of one input file: those with a text to label, their texts, and what was set aside."""
+
+    table: pa.Table
+    texts: list[str]
+    rejects: list[dict[str, Any]]  # file, row (from 1, neither header nor blank lines counted), reason
+
+
+def label_files(source: str | Path, output: str | Path, teacher: str = "packaged", text_column: str | None = None, max_length: int = 128,
+                batch_size: int = 64, shard_size: int = 4096) -> dict[str, Any]:  # fmt: skip
+    """Label the texts of ``source`` into the folder ``output`` and return the manifest; shards of an earlier run are kept.
+
+    ``source``: a .csv, .tsv, .jsonl, .json (an object a line) or .parquet file in UTF-8, or a folder of them. ``output``
+    gets part-00000.parquet, …: all columns, in the input's order, and ``teacher_logits`` (K numbers a row, float32);
+    rejects.jsonl: file, row and reason of each row without a text to label; at last manifest.json: checksums, settings,
+    counts. Columns of Parquet keep their types; those of CSV and JSON lines become text (other JSON values as JSON).
+    A run that goes on may change ``batch_size`` only, which changes no more than the rounding.
+
+    Raises ``InputError`` where the input is missing, empty, of unknown format or without such a column; where input, teacher
+    or settings are not those that the folder was begun with; where it cannot be written or another run is at work in it.
+    """
+    source, output = Path(source).expanduser(), Path(output).expanduser()
+    require(source.exists(), f"{source}: there is no such file under {Path.cwd()}; check the path.")
+    files = [file for file in (sorted(source.glob("[!.]*")) if source.is_dir() else [source]) if file.suffix.lower() in SUFFIXES]
+    require(files, f"{source} is or holds none of {', '.join(SUFFIXES)}: save it as one.")
+    require(source.resolve() != output.resolve(), f"{output} is the folder of the input: choose another one.")
+    require(min(max_length, batch_size, shard_size) > 0, "max_length, batch_size and shard_size must be 1 or more.")
+    with locked(output):
+        schema, inputs = survey(files)
+        column = find_text_column(source, schema, text_column)
+        model, tokenizer = load_labeller(teacher, max_length)
+        label = partial(predict_logits, model, tokenizer, batch_size=batch_size, max_length=max_length)  # what an engine maps over texts
+        begun = {"input": inputs, "text_column": column, "max_length": max_length, "shard_size": shard_size}
+        begun |= {"teacher": fingerprint(model, tokenizer), "labels": [str(name) for name in (model.config.id2label or {}).values()]}
+        begin(output, begun)
+        with progress(range(sum(entry["rows"] for entry in inputs)), "teacher labels texts") as bar:
+            for number, shard in enumerate(read_shards(files, schema, column, shard_size)):
+                if not finished(output, number, shard):
+                    write(output, number, shard, label(shard.texts))
+                bar.update(len(shard.texts) + len(shard.rejects))
+        return finish(output, begun | {"teacher_name": teacher, "batch_size": batch_size})
+
+
+def locked(output: Path) -> Any:
+    """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
+    try:
+        (output / ".progress").mkdir(parents=True, exist_ok=True)
+        return FileLock(output / ".progress" / "lock").acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"Another kdlib label is at work in {output}: wait until it ends, or choose another folder.") from error
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror}): choose a folder of yours.") from error
+
+
+def load_labeller(teacher: str, max_length: int) -> Any:
+    """A teacher with a trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
+    names = list(LABEL_NAMES)
+    with suppress(OSError, ValueError, AttributeError):  # of a name that cannot be loaded, `load_teacher` says why
+        config = transformers.AutoConfig.from_pretrained(teacher)
+        names = [str(name) for name in config.id2label.values()] if has_trained_head(config) else []
+    require(names, f"The teacher {teacher} has no trained classifier: fine-tune it first, or give a checkpoint that has one.")
+    model, tokenizer = load_teacher(teacher, label_names=names)
+    longest = tokenizer.model_max_length
+    require(max_length <= longest, f"max_length is {max_length}, and the teacher reads {longest} tokens at most: give no more.")
+    return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer
+
+
+def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
+    """One pass over the input: the columns that all files have, and of each file its size, SHA-256 and number of rows."""
+    names: dict[str, pa.DataType] = {}  # of the CSV and JSON lines files
+    inputs, schemas = [], []
+    for file in files:
+        rows = 0
+        if file.suffix.lower() == ".parquet":
+            try:
+                schemas.append(pq.read_schema(file))
+                rows = pq.read_metadata(file).num_rows
+            except (pa.ArrowInvalid, OSError) as error:
+                raise InputError(f"{file} is no Parquet file ({str(error).splitlines()[0]:.99}): write it again.") from error
+        else:
+            for rows, (record, _) in enumerate(read_records(file), 1):  # noqa: B007
+                names |= dict.fromkeys(record, pa.string())
+        inputs.append({"file": file.name, "bytes": file.stat().st_size, "sha256": sha256(file), "rows": rows})
+    schemas += [pa.schema(names)] if names or not schemas else []
+    require(any(entry["rows"] for entry in inputs), f"{files[0]} is empty: give rows.")
+    same = all(schema.equals(schemas[0]) for schema in schemas)
+    require(same, f"The files in {files[0].parent} differ in their columns: label them apart, each into a folder of its own.")
+    return schemas[0], inputs
+
+
+def find_text_column(source: Path, schema: pa.Schema, chosen: str | None) -> str:
+    """The column that holds the texts: the one chosen, else the one with a usual name."""
+    usual, names = COLUMN_NAMES["text"].split(), ", ".join(schema.names) or "unreadable"
+    found = [name for name in schema.names if name == chosen or (not chosen and name.strip().casefold().replace(" ", "_") in usual)]
+    remedy = f"set text_column (--text-column) or rename one, the columns are {names:.300}"
+    require(len(found) == 1, f"{source}: {len(found) or 'no'} columns are named {chosen or 'text, review or the like'}; {remedy}.")
+    require(len({*schema.names, "teacher_logits"}) > len(schema), f"{source}: two columns of one name, or one named teacher_logits; {remedy}.")
+    kind = getattr(schema.field(found[0]).type, "value_type", schema.field(found[0]).type)  # of a dictionary, what it holds
+    require(kind in TEXT_TYPES, f"{source}: the column {found[0]} holds {kind}, not text; {remedy}.")
+    return found[0]
+
+
+def read_records(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The rows of a CSV or JSON lines file one by one; where one cannot be read an empty one, and the reason."""
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        rows: Iterator[Any] = map(json.loads, filter(str.strip, lines))
+        if table := file.suffix.lower() in (".csv", ".tsv"):
+            first = next(filter(str.strip, lines), "")
+            mark = max(",;\t|", key=first.count)
+            header = [name.strip() for name in next(csv.reader([first], delimiter=mark))]
+            require(len(set(header)) == len(header), f"{file} has two columns of one name ({first.strip():.200}): rename one.")
+            rows = csv.DictReader(lines, header, delimiter=mark, strict=True)  # the key None has fields too many, the value None is one too few
+        while True:
+            try:
+                row = next(rows)
+                json.dumps(row, ensure_ascii=False).encode()  # refuses surrogates, which stand for bytes that are not UTF-8
+                require(isinstance(row, dict), "it is no JSON object")
+                require(not table or None not in (*row, *row.values()), "it has more or fewer fields than the header")
+                yield row, ""
+            except StopIteration:
+                return
+            except UnicodeEncodeError:
+                yield {}, "the row is not valid UTF-8"
+            except (ValueError, RecursionError, csv.Error) as error:
+                yield {}, f"the row cannot be read: {error}"
+
+
+def read_tables(file: Path, schema: pa.Schema, column: str, size: int) -> Iterator[tuple[pa.Table, list[Any], list[str]]]:
+    """``size`` rows of a file at a time: all columns, the values of the text column, and why a row could not be read."""
+    if file.suffix.lower() == ".parquet":
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as parquet:  # streams a row group of any size
+            for batch in parquet.iter_batches(size):
+                yield pa.Table.from_batches([batch]), batch[column].cast(pa.large_binary()).to_pylist(), [""] * len(batch)
+        return
+    records = read_records(file)
+    while block := list(islice(records, size)):
+        cells = {name: [cell if isinstance(cell := row.get(name), str | None) else json.dumps(cell) for row, _ in block] for name in schema.names}
+        yield pa.table(cells, schema), [row.get(column) for row, _ in block], [reason for _, reason in block]
+
+
+def read_shards(files: list[Path], schema: pa.Schema, column: str, size: int) -> Iterator[Shard]:
+    """The input in order, ``size`` rows of a file at a time; rows without a text to label are set aside."""
+    for file in files:
+        row = 0
+        for table, values, reasons in read_tables(file, schema, column, size):
+            start, texts, rejects = row + 1, [], {}
+            for row, (value, reason) in enumerate(zip(values, reasons, strict=True), start):
+                try:
+                    texts.append(text_of(value, reason))
+                except ValueError as error:
+                    rejects[row] = str(error)
+            good = pa.array([i not in rejects for i in range(start, row + 1)])
+            yield Shard(table.filter(good), texts, [{"file": file.name, "row": i, "reason": reason} for i, reason in rejects.items()])
+
+
+def text_of(value: Any, reason: str) -> str:
+    """The text to label; raises ``ValueError`` with the reason where there is none."""
+    require(not reason, reason)
+    require(value is not None, "the text is missing")
+    require(isinstance(value, str | bytes), f"the text is {type(value).__name__}, not text")
+    text = value.decode() if isinstance(value, bytes) else value
+    require(text.strip(), "the text is empty")
+    return text
+
+
+def begin(output: Path, begun: dict[str, Any]) -> None:
+    """Note what this folder is for, or stop where it was begun for something else; leavings of a killed run go."""
+    for pattern in (".part-*", ".rejects.jsonl.*", ".manifest.json.*", ".progress/.*"):
+        for left in output.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
+    file = output / ".progress" / "begun.json"
+    if not file.exists():
+        require(not any(output.glob("part-*.parquet")), f"{output} holds shards of something else: choose a new folder.")
+        write_json(file, begun)
+    known = json.loads(file.read_bytes())
+    changed = " and ".join(name if name == "input" else f"{name} ({known[name]}, not {now})" for name, now in begun.items() if known[name] != now)
+    require(not changed, f"{output} was begun with another {changed}: choose a new folder, or give what it was begun with.")
+
+
+def paths(output: Path, number: int) -> tuple[Path, Path]:
+    """Where a shard lies, and its record."""
+    return output / f"part-{number:05}.parquet", output / ".progress" / f"part-{number:05}.json"
+
+
+def finished(output: Path, number: int, shard: Shard) -> bool:
+    """Whether this shard was written and recorded; where it is no longer as it was, that is said."""
+    part, record = paths(output, number)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(record.read_bytes())
+        if (known["rows"], known["rejects"], known["sha256"]) == (len(shard.texts), shard.rejects, sha256(part)):
+            return True
+    if record.exists():
+        print(f"The shard {part.name} is damaged or gone: its {len(shard.texts)} texts are labelled again.")
+    return False
+
+
+def write(output: Path, number: int, shard: Shard, logits: np.ndarray) -> None:
+    """Write the shard, then its record; a manifest that stands there is not true before the end."""
+    part, record = paths(output, number)
+    (output / "manifest.json").unlink(missing_ok=True)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), logits.shape[1]).cast(pa.list_(pa.float32()))
+    with written_aside(part) as aside:
+        pq.write_table(shard.table.append_column("teacher_logits", column), aside)
+        digest = sha256(aside)
+    write_json(record, {"shard": part.name, "rows": len(shard.texts), "sha256": digest, "rejects": shard.rejects})
+
+
+def finish(output: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Merge what was set aside, and write the manifest."""
+    shards = []
+    with written_aside(output / "rejects.jsonl") as aside, aside.open("w", encoding="utf-8") as merged:
+        for number in range(sum(-(-entry["rows"] // settings["shard_size"]) for entry in settings["input"])):
+            shards.append(json.loads(paths(output, number)[1].read_bytes()))
+            rejects = shards[-1].pop("rejects")
+            shards[-1]["rejected"] = len(rejects)
+            merged.writelines(json.dumps(reject, ensure_ascii=False) + "\n" for reject in rejects)
+    counts = {name: sum(shard[name] for shard in shards) for name in ("rows", "rejected")}
+    versions = {module.__name__: module.__version__ for module in (torch, transformers, pa)}
+    write_json(output / "manifest.json", manifest := counts | settings | {"shards": shards, "versions": versions})
+    return manifest
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write a small file aside and move it into place."""
+    with written_aside(file) as aside:
+        aside.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file, read in pieces."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
