@@ -23,7 +23,8 @@ def launch(processes: int, way: str, folder: Path) -> tuple[list[float], dict[st
     """Losses and trained weights of a run with this number of processes, which talk through the loopback device (gloo)."""
     output = folder / f"{way}{processes}"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", str(EXAMPLE / "train.py")]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0", str(EXAMPLE / "train.py")]  # 0: any free one
     command += [str(folder / "student"), str(folder / "rows"), "--output", str(output), "--way", way]
     command += ["--global-batch", "8", "--epochs", "2", "--learning-rate", "1e-2"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
