@@ -25,6 +25,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(6 * GIB))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Disk(50 * GIB))
     monkeypatch.setattr(doctor.sys, "version_info", (3, 12, 1, "final", 0))
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor.torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     return tmp_path
 
 
@@ -79,6 +82,26 @@ def test_what_is_missing_is_named_with_its_remedy(
     assert before[name].fine and not after[name].fine
     assert remedy in after[name].remedy
     assert {other for other in after if after[other].fine != before[other].fine} == {name}
+
+
+@pytest.mark.parametrize(("built", "remedy"), [(None, "built for the CPU"), ("13.0", "driver for CUDA 13.0")])
+def test_a_gpu_that_pytorch_does_not_use_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, built: str | None, remedy: str) -> None:
+    assert by_name()["gpu"].value.startswith("none")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "there" if name == "nvidia-smi" else None)
+    monkeypatch.setattr(doctor.torch.version, "cuda", built)
+    found = by_name()["gpu"]
+    assert not found.fine and "not used" in found.value and remedy in found.remedy
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_gpu_in_use_says_whether_it_has_bfloat16(home: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool) -> None:
+    made_up = {"is_available": lambda: True, "device_count": lambda: 2, "get_device_name": lambda index: "NVIDIA Card"}
+    made_up["is_bf16_supported"] = lambda including_emulation: bf16
+    for name, function in made_up.items():
+        monkeypatch.setattr(doctor.torch.cuda, name, function)
+    found = by_name()["gpu"]
+    assert found.fine and found.value.startswith("2 × NVIDIA Card, used")
+    assert found.value.endswith("yes" if bf16 else "fp16")
 
 
 def test_the_command_prints_one_line_a_finding_and_a_remedy_exactly_where_needed(home: Path) -> None:
