@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -68,7 +69,10 @@ class Service(NamedTuple):
         """The service's own metrics, by name and values of the labels."""
         families = parser.text_string_to_metric_families(self.client.get("/metrics").text)
         samples = [sample for family in families for sample in family.samples if sample.name.startswith("student_")]
-        return {(sample.name.removeprefix("student_"), *(sample.labels[name] for name in sorted(sample.labels))): sample.value for sample in samples}
+        return {
+            (sample.name.removeprefix("student_"), *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+            for sample in samples
+        }
 
     def connect(self, head: str = "", body: bytes = b"") -> socket.socket:
         """A connection on which this much of a request to /classify was sent."""
@@ -150,7 +154,9 @@ def expected(exported: Path, tiny_reviews: Any) -> dict[str, np.ndarray]:
 # --- answers ----------------------------------------------------------------------------------------------
 
 
-def test_answers_are_those_of_the_student(service: Service, expected: dict[str, np.ndarray], tiny_teacher: Any, tiny_tokenizer: Any) -> None:
+def test_answers_are_those_of_the_student(
+    service: Service, expected: dict[str, np.ndarray], tiny_teacher: Any, tiny_tokenizer: Any
+) -> None:
     texts = list(expected)
     assert len(texts) > 16
     predictions = [prediction for i in range(0, len(texts), 8) for prediction in service.classify(*texts[i : i + 8])]
@@ -163,14 +169,26 @@ def test_answers_are_those_of_the_student(service: Service, expected: dict[str, 
 
 
 def test_unknown_tokens_and_cut_texts_are_said(service: Service, tiny_teacher: Any, tiny_tokenizer: Any) -> None:
-    texts = ["the film : good", FOREIGN, f"the film {FOREIGN} good", "the film " * 80, "咖啡", "\u200b", "a\0b", "<s> <unk>", "🎬"]
+    texts = [
+        "the film : good",
+        FOREIGN,
+        f"the film {FOREIGN} good",
+        "the film " * 80,
+        "咖啡",
+        "\u200b",
+        "a\0b",
+        "<s> <unk>",
+        "🎬",
+    ]
     lengths = [len(tiny_tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
     for text, length in zip(texts, lengths, strict=True):
         (prediction,) = service.classify(text)
         assert (prediction["cut"], prediction["tokens"]) == (length > 126, min(length, 126)), text
         if length:
             assert prediction["unknown_share"] == pytest.approx(unknown_rate(tiny_tokenizer, [text])), text
-        np.testing.assert_allclose(shares([prediction]), softmax(predict_logits(tiny_teacher, tiny_tokenizer, [text]), -1), atol=1e-5)
+        np.testing.assert_allclose(
+            shares([prediction]), softmax(predict_logits(tiny_teacher, tiny_tokenizer, [text]), -1), atol=1e-5
+        )
     known, foreign, mixed, *_ = (service.classify(text)[0]["unknown_share"] for text in texts[:3])
     assert known == 0 < mixed < foreign
     assert max(lengths) > 126  # the tokenizer cuts after 128, with the two that frame a text
@@ -241,8 +259,14 @@ def test_what_is_just_within_the_limits_is_answered(service: Service) -> None:
         assert service.client.post("/classify", content=content).status_code == code
 
 
-anything = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part))
-bodies = st.binary() | anything.map(lambda value: json.dumps(value).encode()) | st.builds(lambda value: json.dumps({"texts": value}).encode(), anything)
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)
+)
+bodies = (
+    st.binary()
+    | anything.map(lambda value: json.dumps(value).encode())
+    | st.builds(lambda value: json.dumps({"texts": value}).encode(), anything)
+)
 
 
 @settings(max_examples=150)
@@ -254,7 +278,12 @@ def test_no_body_whatever_is_answered_with_500(service: Service, body: bytes) ->
 
 
 def test_other_paths_and_methods(service: Service) -> None:
-    for method, path, code in (("GET", "/", 404), ("GET", "/classify", 405), ("POST", "/classify/", 404), ("DELETE", "/metrics", 405)):
+    for method, path, code in (
+        ("GET", "/", 404),
+        ("GET", "/classify", 405),
+        ("POST", "/classify/", 404),
+        ("DELETE", "/metrics", 405),
+    ):
         response = service.client.request(method, path)
         assert (response.status_code, "POST /classify" in sentence(response.json())) == (code, True)
 
@@ -269,7 +298,9 @@ def test_a_large_body_is_answered_before_it_is_read(service: Service) -> None:
     assert (code, "20000 bytes" in sentence(content)) == (413, True)
 
 
-@pytest.mark.parametrize("head", ["Content-Length: x\r\n", f"Content-Length: {'9' * 5000}\r\n", "Content-Length: -1\r\n", "no colon\r\n"])
+@pytest.mark.parametrize(
+    "head", ["Content-Length: x\r\n", f"Content-Length: {'9' * 5000}\r\n", "Content-Length: -1\r\n", "no colon\r\n"]
+)
 def test_what_is_no_http_is_refused(service: Service, head: str) -> None:
     with service.connect(head) as link:
         response = http.client.HTTPResponse(link)
@@ -326,10 +357,15 @@ def test_metrics_add_up(service: Service, tiny_tokenizer: Any) -> None:
     assert grown["requests_total", "200", "/metrics"] == 1  # the one before
 
 
-def test_a_batch_is_made_of_several_requests_and_changes_nothing(exported: Path, tmp_path: Path, expected: dict[str, np.ndarray]) -> None:
+def test_a_batch_is_made_of_several_requests_and_changes_nothing(
+    exported: Path, tmp_path: Path, expected: dict[str, np.ndarray]
+) -> None:
     """A batch of eight runs once it is full; nothing else starts it within a minute. Room is for eight texts as well."""
     texts = list(expected)
-    with started(exported, tmp_path / "log", MAX_BATCH="8", MAX_WAIT_MS="60000", MAX_PENDING="8") as patient, ThreadPoolExecutor(8) as pool:
+    with (
+        started(exported, tmp_path / "log", MAX_BATCH="8", MAX_WAIT_MS="60000", MAX_PENDING="8") as patient,
+        ThreadPoolExecutor(8) as pool,
+    ):
         alone = [pool.submit(patient.classify, text) for text in texts[:8]]
         got = np.concatenate([shares(future.result()) for future in alone])
         np.testing.assert_allclose(got, [expected[text] for text in texts[:8]], atol=1e-5)
@@ -350,18 +386,36 @@ def test_a_batch_is_made_of_several_requests_and_changes_nothing(exported: Path,
 
 
 def test_clients_that_go_away_are_harmless(service: Service, expected: dict[str, np.ndarray]) -> None:
-    before = service.counts()
-    body = json.dumps({"texts": (texts := list(expected))[:8]}).encode()
-    head = f"Content-Length: {len(body)}\r\n"
-    for i in range(30):
-        link = service.connect(head, body if i % 3 else body[: 10 * i])
-        if i % 2:
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no farewell
+    """Some send half a body and some a whole one, some say farewell and some do not; none waits for its answer."""
+    texts, gone = list(expected)[:8], ("requests_total", "499", "/classify")
+    before = service.counts().get(gone, 0)
+    body = json.dumps({"texts": texts}).encode()
+    for i in range(32):
+        link = service.connect(f"Content-Length: {len(body)}\r\n", body if i % 2 else body[: len(body) // 2])
+        if i % 4 > 1:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes by a reset
+        time.sleep(0.005)
         link.close()
-    counts = until(lambda: (now := service.counts())["requests_total", "499", "/classify"] - before.get(("requests_total", "499", "/classify"), 0) >= 10 and now, service.log)
-    until(lambda: service.counts()["pending_texts",] == 0, service.log)
+    until(lambda: service.counts().get(gone, 0) >= before + 8, service.log)
+    counts = until(lambda: (now := service.counts())["pending_texts",] == 0 and now, service.log)
     assert not [name for name in counts if name[0] == "requests_total" and name[1].startswith("5")]
-    np.testing.assert_allclose(shares(service.classify(*texts[:8])), [expected[text] for text in texts[:8]], atol=1e-5)
+    np.testing.assert_allclose(shares(service.classify(*texts)), [expected[text] for text in texts], atol=1e-5)
+
+
+def test_a_fault_of_its_own_is_answered_and_ends_nothing(exported: Path, tmp_path: Path, expected: dict[str, np.ndarray]) -> None:
+    """A tokenizer that does not cut gives the model more tokens than it has positions, in the middle of good requests."""
+    shutil.copytree(exported, tmp_path / "student")
+    tokenizer = json.loads((exported / "tokenizer.json").read_text(encoding="utf-8"))
+    (tmp_path / "student" / "tokenizer.json").write_text(json.dumps(tokenizer | {"truncation": None}), encoding="utf-8")
+    text = next(iter(expected))
+    with started(tmp_path / "student", tmp_path / "log") as other:
+        for _ in range(2):
+            failed = other.client.post("/classify", json={"texts": [text, "the film " * 80]})
+            assert (failed.status_code, "log" in sentence(failed.json())) == (500, True)
+            np.testing.assert_allclose(shares(other.classify(text)), [expected[text]], atol=1e-5)
+        assert other.counts()["requests_total", "500", "/classify"] == 2
+        assert other.counts()["pending_texts",] == 0
+    assert "Traceback" in other.log.read_text() and text not in other.log.read_text()
 
 
 # --- the end ----------------------------------------------------------------------------------------------
@@ -369,10 +423,10 @@ def test_clients_that_go_away_are_harmless(service: Service, expected: dict[str,
 
 @with_signals
 def test_sigterm_waits_for_what_was_accepted(exported: Path, tmp_path: Path, expected: dict[str, np.ndarray]) -> None:
-    """Six requests wait for a batch to fill, and of a seventh half has arrived."""
+    """Six requests wait for their batch of seven, and of the seventh half has arrived."""
     texts = list(expected)[:7]
     body = json.dumps({"texts": texts[6:]}).encode()
-    with started(exported, tmp_path / "log", MAX_WAIT_MS="3000") as stopped, ThreadPoolExecutor(6) as pool:
+    with started(exported, tmp_path / "log", MAX_BATCH="7", MAX_WAIT_MS="60000") as stopped, ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(stopped.classify, text) for text in texts[:6]]
         with stopped.connect(f"Content-Length: {len(body)}\r\n", body[:9]) as link:
             until(lambda: stopped.counts()["pending_texts",] == 7, stopped.log)
@@ -444,15 +498,21 @@ def test_what_cannot_start_says_so_in_a_sentence(exported: Path, given: dict[str
 
 
 def test_requirements_are_what_is_imported_and_what_the_tests_run_with() -> None:
-    wanted = {part.name: part for part in map(Requirement, (EXAMPLE / "requirements.txt").read_text(encoding="utf-8").split("\n")[:-1])}
+    wanted = {
+        part.name: part for part in map(Requirement, (EXAMPLE / "requirements.txt").read_text(encoding="utf-8").split("\n")[:-1])
+    }
     tree = ast.parse((EXAMPLE / "app.py").read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {name.replace("_", "-") for name in imported - sys.stdlib_module_names}
     assert ours - {"starlette"} == wanted.keys()  # starlette is a part of fastapi
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [Requirement(line) for lines in (project["dependencies"], *project["optional-dependencies"].values()) for line in lines]
-    assert {part.name: part.specifier for part in declared if part.name in wanted} == {name: part.specifier for name, part in wanted.items()}
+    declared = [
+        Requirement(line) for lines in (project["dependencies"], *project["optional-dependencies"].values()) for line in lines
+    ]
+    assert {part.name: part.specifier for part in declared if part.name in wanted} == {
+        name: part.specifier for name, part in wanted.items()
+    }
 
 
 def test_the_readme_names_every_setting_with_its_default() -> None:
@@ -468,7 +528,9 @@ def test_the_example_of_the_readme_is_answered_as_it_says(service: Service) -> N
     text = (EXAMPLE / "README.md").read_text(encoding="utf-8")
     (body,) = re.findall(r"-d '([^']+)'", text)
     (shown,) = re.findall(r"```json\n(.+?)```", text, re.DOTALL)
-    response = service.client.post("/classify", content=body.encode(), headers={"Content-Type": "application/x-www-form-urlencoded"})  # as curl -d
+    response = service.client.post(
+        "/classify", content=body.encode(), headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )  # as curl -d
     given, told = response.json()["predictions"], json.loads(shown)["predictions"]
     assert len(given) == len(told) and [set(part) for part in given] == [set(part) for part in told]
 

@@ -37,8 +37,8 @@ def number(name: str, default: int, least: int = 1) -> int:
 
 
 MAX_TEXTS, MAX_CHARACTERS = number("MAX_TEXTS", 64), number("MAX_CHARACTERS", 5000)  # of a request, of a text
-MAX_BODY, BODY_SECONDS = number("MAX_BODY", 1_000_000), number("BODY_SECONDS", 10)  # bytes of a request, and how long they may take
-MAX_BATCH, MAX_WAIT_MS = number("MAX_BATCH", 32), number("MAX_WAIT_MS", 4, least=0)  # texts, and how long the first waits for others
+MAX_BODY, BODY_SECONDS = number("MAX_BODY", 1_000_000), number("BODY_SECONDS", 10)  # bytes of a request, their time to arrive
+MAX_BATCH, MAX_WAIT_MS = number("MAX_BATCH", 32), number("MAX_WAIT_MS", 4, least=0)  # texts, the first one's wait for others
 MAX_PENDING = number("MAX_PENDING", 512)  # texts without an answer, of all clients together
 
 disable_created_metrics()
@@ -63,7 +63,9 @@ def not_blank(text: str) -> str:
 class Texts(BaseModel):
     """What POST /classify takes."""
 
-    texts: list[Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(not_blank)]] = Field(max_length=MAX_TEXTS, min_length=1)
+    texts: list[Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(not_blank)]] = Field(
+        min_length=1, max_length=MAX_TEXTS
+    )
 
 
 class Prediction(BaseModel):
@@ -83,7 +85,9 @@ class Student:
         """Load them and predict once; ends the program with a sentence where they do not load."""
         files = (file, "config.json", "tokenizer.json", "tokenizer_config.json")
         if missing := ", ".join(name for name in files if not (folder / name).is_file()):
-            raise SystemExit(f"{folder} holds no {missing}: set STUDENT to a folder that kdlib export wrote, MODEL_FILE to a file in it.")
+            raise SystemExit(
+                f"{folder} holds no {missing}: set STUDENT to a folder that kdlib export wrote, or MODEL_FILE to its file."
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         try:
@@ -223,7 +227,8 @@ async def read_body(request: Request) -> bytearray:
                 if len(body) > MAX_BODY:
                     raise large
     except TimeoutError as error:
-        raise HTTPException(408, f"The body took longer than {BODY_SECONDS} s: send it at once.", {"Connection": "close"}) from error
+        late = f"The body took longer than {BODY_SECONDS} s: send it at once."
+        raise HTTPException(408, late, {"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise HTTPException(499, "The client went away.") from error  # nobody reads this, but it is counted
     return body
@@ -241,7 +246,7 @@ async def classify(request: Request) -> dict[str, list[Prediction]]:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"]) or "The body"
         says = fault["msg"].removeprefix("Value error, ")
-        remedy = f'send {{"texts": ["a text", …]}} as JSON in UTF-8, with 1 to {MAX_TEXTS} texts of 1 to {MAX_CHARACTERS} characters.'
+        remedy = f'send {{"texts": ["a text", …]}} as JSON in UTF-8, 1 to {MAX_TEXTS} texts of 1 to {MAX_CHARACTERS} characters.'
         raise HTTPException(400 if fault["type"] == "json_invalid" else 422, f"{place} will not do ({says}): {remedy}") from error
     with batcher.room(len(texts)):
         predictions = await batcher.predict(texts)
@@ -269,6 +274,7 @@ async def metrics() -> Response:
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread prepares a batch, as one runs it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # before the server handles it, and once it has stopped in good order
-    app.state.student = Student(Path(os.environ.get("STUDENT", "student")), os.environ.get("MODEL_FILE", "model.int8.onnx"), number("THREADS", 1))
+    folder, file = Path(os.environ.get("STUDENT", "student")), os.environ.get("MODEL_FILE", "model.int8.onnx")
+    app.state.student = Student(folder, file, threads=number("THREADS", 1))
     uvicorn.run(app, host=os.environ.get("HOST", "127.0.0.1"), port=number("PORT", 8000, least=0), http="h11", ws="none",
                 access_log=False, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=30)  # fmt: skip
