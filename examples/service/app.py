@@ -41,6 +41,7 @@ MAX_BODY, BODY_SECONDS = number("MAX_BODY", 1_000_000), number("BODY_SECONDS", 1
 MAX_BATCH, MAX_WAIT_MS = number("MAX_BATCH", 32), number("MAX_WAIT_MS", 4, least=0)  # texts, the first one's wait for others
 MAX_PENDING = number("MAX_PENDING", 512)  # texts without an answer, of all clients together
 
+LOG = logging.getLogger("uvicorn.error")  # what uvicorn shows
 disable_created_metrics()
 REQUESTS = Counter("student_requests_total", "Requests by path and status code", ["path", "code"])
 SECONDS = Histogram("student_request_seconds", "Seconds of POST /classify from its head to its answer",
@@ -108,8 +109,8 @@ class Student:
         powers = np.exp(logits - logits.max(-1, keepdims=True))
         predictions = []
         for text, shares in zip(batch, (powers / powers.sum(-1, keepdims=True)).tolist(), strict=True):
-            tokens = [i for i, frame in zip(text.ids, text.special_tokens_mask, strict=True) if not frame]
-            share = tokens.count(self.unknown) / len(tokens) if tokens else 1.0
+            tokens = [token for token, frame in zip(text.ids, text.special_tokens_mask, strict=True) if not frame]
+            share = sum(token == self.unknown for token in tokens) / len(tokens) if tokens else 1.0
             named = dict(zip(self.labels, shares, strict=True))
             predictions.append(Prediction(label=max(named, key=named.__getitem__), probabilities=named, unknown_share=share,
                                           tokens=len(tokens), cut=bool(text.overflowing)))  # fmt: skip
@@ -154,10 +155,14 @@ class Batcher:
             BATCH.observe(len(jobs))
             work = asyncio.get_running_loop().run_in_executor(self.thread, self.student.predict, [text for _, text, _ in jobs])
             (outcome,) = await asyncio.gather(work, return_exceptions=True)
+            if isinstance(outcome, BaseException):
+                LOG.error("A batch failed", exc_info=outcome)
             for i, (_, _, answer) in enumerate(jobs):
-                if isinstance(outcome, BaseException) and not answer.done():
-                    answer.set_exception(outcome)  # the request's own answer is 500, and the log shows why
-                elif not answer.done():  # a request that was given up has its answer
+                if answer.done():  # its request was given up
+                    continue
+                if isinstance(outcome, BaseException):
+                    answer.set_exception(HTTPException(500, "The student failed on a batch: send the texts one at a time."))
+                else:
                     answer.set_result(outcome[i])
 
 
@@ -194,7 +199,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     app.state.worker.cancel()
     answered = REGISTRY.get_sample_value("student_requests_total", {"path": "/classify", "code": "200"}) or 0
-    logging.getLogger("uvicorn.error").info("Stopped after %d answers 200 to POST /classify", answered)
+    LOG.info("Stopped after %d answers 200 to POST /classify", answered)
 
 
 app = FastAPI(title="A distilled student", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -207,12 +212,6 @@ async def lost(request: Request, error: HTTPException) -> JSONResponse:
     """No such path, or no such method there."""
     detail = "There is nothing to be had this way: use POST /classify, GET /health or GET /metrics."
     return JSONResponse({"detail": detail}, error.status_code, error.headers)
-
-
-@app.exception_handler(Exception)
-async def failure(request: Request, error: Exception) -> JSONResponse:
-    """The service's own fault, which the log shows."""
-    return JSONResponse({"detail": "The service failed on this request: its log says how."}, 500)
 
 
 async def read_body(request: Request) -> bytearray:
