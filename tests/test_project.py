@@ -30,7 +30,7 @@ DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
 ALL = DECLARED + [requirement for group in EXTRAS.values() for requirement in group]
 PYTHONS = ("3.11", "3.12", "3.13")
-CONDA_NAMES = {"torch": "pytorch"}
+CONDA_NAMES = {"torch": "pytorch", "prometheus-client": "prometheus_client"}
 IMPORT_NAMES = {"IPython": "ipython", "sklearn": "scikit-learn", "charset_normalizer": "charset-normalizer"}
 NOT_IMPORTED = {  # declared although no module of kdlib imports it
     "accelerate": "transformers.Trainer",
