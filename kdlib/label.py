@@ -79,7 +79,7 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
             import ray
 
             # Not Ray Data: its batches do not end where shards and files do, and what it writes has no records to go on from.
-            task = ray.remote(num_gpus=int("GPU" in ray.cluster_resources()), max_retries=10)(label_missing)
+            task = ray.remote(num_gpus=int("GPU" in ray.cluster_resources()), max_retries=100)(label_missing)
             ray.get([task.remote(rank, 1, None, *job) for rank in range(workers)])
         elif workers > 1:
             crew = torch.multiprocessing.spawn(label_missing, (workers, None, *job), workers, join=False, daemon=True).processes
