@@ -2,7 +2,8 @@
 
 A shard holds ``shard_size`` consecutive rows of one input file, so which row stands where depends on the input alone. A
 shard is written aside and moved into place, then a record of it (checksum, rows set aside); only what has both is done.
-However a run ends, the same command goes on with what is missing, and no row is lost or doubled.
+However a run ends, the same command goes on with what is missing, and no row is lost or doubled. Several workers share the
+shards of a run: each claims one, labels it, and goes on to the next that nobody has.
 """
 
 import csv
@@ -124,7 +125,7 @@ def load_labeller(teacher: str, max_length: int) -> Any:
     """A teacher with a trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
     model, tokenizer = load_classifier(teacher)
     require(max_length <= tokenizer.model_max_length, f"max_length is {max_length}: the teacher reads {tokenizer.model_max_length} tokens at most.")
-    return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer
+    return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer  # type: ignore[arg-type]
 
 
 def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
