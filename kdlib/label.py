@@ -80,6 +80,7 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
             import ray
 
             # Not Ray Data: its batches do not end where shards and files do, and what it writes has no records to go on from.
+            ray.init(ignore_reinit_error=True)
             task = ray.remote(num_gpus=int("GPU" in ray.cluster_resources()), max_retries=100)(label_missing)
             ray.get([task.remote(rank, 1, None, *job) for rank in range(workers)])
         elif workers > 1:
@@ -145,8 +146,7 @@ def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
         inputs.append({"file": file.name, "bytes": file.stat().st_size, "sha256": sha256(file), "rows": rows})
     schemas += [pa.schema(names)] if names or not schemas else []
     require(any(entry["rows"] for entry in inputs), f"{files[0]} is empty: give rows.")
-    same = all(schema.equals(schemas[0]) for schema in schemas)
-    require(same, f"The files in {files[0].parent} differ in their columns: label them apart, each into a folder of its own.")
+    require(all(schema.equals(schemas[0]) for schema in schemas), f"The files in {files[0].parent} differ in their columns: label each by itself.")
     return schemas[0], inputs
 
 
