@@ -4,15 +4,20 @@ Costs: processor seconds of one thread (what else the machine does does not coun
 checking, with a teacher that answers at once; the texts are the kit's diagnostic reviews in three languages, again and again.
 Failures: a run of many workers is played through, and the mean time of a shard is held against its formula.
 
-Run: python benchmarks/scaling.py   (a minute on one core; writes benchmarks/results/scaling.json; the teacher must be fetched)
+Run: python benchmarks/scaling.py   (a minute on one core; writes benchmarks/results/scaling.json and what the blocks of the page
+print; the teacher must be fetched)
 """
 
 import heapq
+import io
 import json
 import math
+import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +34,9 @@ from kdlib.label import Shard, finished, read_shards, survey, write
 from kdlib.measure import environment
 from kdlib.teachers import load_teacher
 
+ROOT = Path(__file__).resolve().parent.parent
 ROWS, SHARD_SIZE = 8192, 4096
+BLOCK = re.compile(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # code, and what it prints
 
 
 class Instant(torch.nn.Module):
@@ -131,11 +138,26 @@ def simulate(shards: int, workers: int, seconds: float, cost: float, mtbf: float
     return {"mean": float(taken.mean()), "error": float(error), "failures": failures, "end": end, "busy": float(taken.sum() / (workers * end))}
 
 
+def run_blocks(page: str) -> str:
+    """The page with what its blocks print, run in order from the top folder, where all of them share their names."""
+    names: dict[str, Any] = {}
+    os.chdir(ROOT)
+
+    def run(block: re.Match[str]) -> str:
+        with redirect_stdout(io.StringIO()) as printed:
+            exec(block[1], names)
+        return f"```python\n{block[1]}```\n\n```text\n{printed.getvalue()}```"
+
+    return BLOCK.sub(run, page)
+
+
 def main() -> None:
-    """Measure the costs and write them."""
+    """Measure the costs, write them, and bring the page in step."""
     report = {**measure_costs(ROWS, SHARD_SIZE), **environment()}
-    (Path(__file__).parent / "results" / "scaling.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    (ROOT / "benchmarks" / "results" / "scaling.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     print(json.dumps(report, indent=1))
+    page = ROOT / "book" / "scaling.md"
+    page.write_text(run_blocks(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
