@@ -72,6 +72,8 @@ def report(output: Path, **parameters: str | None) -> None:
 @click.option("--max-length", default=128, show_default=True, help="Tokens after which a text is cut.")
 @click.option("--batch-size", default=64, show_default=True, help="Texts that the teacher reads at once.")
 @click.option("--shard-size", default=4096, show_default=True, help="Rows in a shard: what an interruption can cost at most.")
+@click.option("--workers", default=1, show_default=True, help="Processes that share the shards, each with its own copy of the teacher.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where they run: here, or on a Ray cluster.")
 def label(source: Path, output: Path, **options: Any) -> None:
     """Label a file or folder of any size (Parquet, JSON lines, CSV, TSV): Parquet shards with a column teacher_logits."""
     from .label import label_files

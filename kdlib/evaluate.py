@@ -1,7 +1,7 @@
 """Measuring classifiers: accuracy, agreement, calibration, and paired differences on the same texts."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
     return logits
 
 
-def check_texts(texts: Sequence[str]) -> list[str]:
+def check_texts(texts: Iterable[str]) -> list[str]:
     """The texts as a list; raises ``InputError`` for one string in place of a list, and for a text that is not a string."""
     require(not isinstance(texts, str), "texts is a single string: give a list of strings, such as [text].")
     texts = list(texts)

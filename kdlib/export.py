@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from .errors import InputError, require
 from .evaluate import agreement, check_texts, evaluate
 from .files import packaged, written_aside
-from .teachers import has_trained_head, load_checkpoint, load_teacher
+from .teachers import load_classifier
 
 INPUTS = ("input_ids", "attention_mask")
 FILES = {"model.onnx", "model.int8.onnx", "config.json", "tokenizer.json", "tokenizer_config.json", "README.md"}
@@ -32,9 +32,9 @@ def export_onnx(checkpoint: PreTrainedModel | Path | str, tokenizer: PreTrainedT
                 quantize: bool = True) -> Path:  # fmt: skip
     """Write a classifier as ONNX and return its folder: model.onnx (float32), model.int8.onnx, tokenizer, config.json, README.md.
 
-    ``checkpoint`` is a model together with its ``tokenizer``, or a folder that holds both, or ``"packaged"``. Both
-    files take ``input_ids`` and ``attention_mask`` (int64 [batch, tokens], any batch, any length that the model
-    knows) and give ``logits`` [batch, K].
+    ``checkpoint`` is a model together with its ``tokenizer``, or a name that `teachers.load_classifier` takes (a folder that
+    holds both, ``"packaged"``). Both files take ``input_ids`` and ``attention_mask`` (int64 [batch, tokens], any batch, any
+    length that the model knows) and give ``logits`` [batch, K].
 
     model.int8.onnx has its matrices, a scale for each column, and its embeddings, one scale for each table, as 8-bit
     integers; the inputs of a matrix are quantised as they come, with one scale and zero point for all tokens of the
@@ -67,16 +67,6 @@ def export_onnx(checkpoint: PreTrainedModel | Path | str, tokenizer: PreTrainedT
         (aside / "config.json").write_text(json.dumps(json.loads(model.config.to_json_string()) | labels, indent=1), encoding="utf-8")
         (aside / "README.md").write_bytes(packaged("notebooks", "reports", "onnx_card.md").read_bytes())
     return target
-
-
-def load_classifier(folder: Path | str) -> tuple[PreTrainedModel, Any]:
-    """A trained classifier and its tokenizer from a folder, or the packaged teacher; raises ``InputError``."""
-    if str(folder) == "packaged":
-        return load_teacher()
-    require((Path(folder) / "config.json").is_file(), f"{folder} holds no checkpoint: give a folder that save_pretrained wrote.")
-    model, tokenizer = load_checkpoint(str(folder), None)
-    require(has_trained_head(model.config), f"The checkpoint {folder} has no trained head: fine-tune it first.")
-    return model, tokenizer
 
 
 def trace(model: PreTrainedModel) -> Any:

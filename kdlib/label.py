@@ -2,7 +2,8 @@
 
 A shard holds ``shard_size`` consecutive rows of one input file, so which row stands where depends on the input alone. A
 shard is written aside and moved into place, then a record of it (checksum, rows set aside); only what has both is done.
-However a run ends, the same command goes on with what is missing, and no row is lost or doubled.
+However a run ends, the same command goes on with what is missing, and no row is lost or doubled. Several workers share the
+shards of a run: each claims one, labels it, and goes on to the next that nobody has.
 """
 
 import csv
@@ -11,7 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +24,12 @@ import torch
 import transformers
 from filelock import FileLock, Timeout
 
-from .corpora import LABEL_NAMES
 from .distill import fingerprint
 from .errors import InputError, require
 from .evaluate import predict_logits
 from .files import progress, written_aside
 from .tables import COLUMN_NAMES, SUFFIXES
-from .teachers import has_trained_head, load_teacher
+from .teachers import load_classifier
 
 TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 
@@ -43,44 +43,78 @@ class Shard(NamedTuple):
 
 
 def label_files(source: str | Path, output: str | Path, teacher: str = "packaged", text_column: str | None = None, max_length: int = 128,
-                batch_size: int = 64, shard_size: int = 4096) -> dict[str, Any]:  # fmt: skip
+                batch_size: int = 64, shard_size: int = 4096, workers: int = 1, engine: str = "local") -> dict[str, Any]:  # fmt: skip
     """Label the texts of ``source`` into the folder ``output`` and return the manifest; shards of an earlier run are kept.
 
     ``source``: a .csv, .tsv, .jsonl, .json (an object a line) or .parquet file in UTF-8, or a folder of them. ``output``
     gets part-00000.parquet, …: all columns, in the input's order, and ``teacher_logits`` (K numbers a row, float32);
     rejects.jsonl: file, row and reason of each row without a text to label; at last manifest.json: checksums, settings,
     counts. Columns of Parquet keep their types; those of CSV and JSON lines become text (other JSON values as JSON).
-    A run that goes on may change ``batch_size`` only, which changes no more than the rounding.
+    A run that goes on may change ``batch_size``, ``workers`` and ``engine``, which change no more than the rounding.
+
+    ``workers`` processes share the shards, each with its own copy of the teacher and its share of the processor's threads
+    (in a script that needs ``if __name__ == "__main__":``); with the engine ``"ray"`` they are tasks of a Ray cluster (that of
+    RAY_ADDRESS, else this machine), each with a GPU where it has any. Its nodes see input, output and teacher under the same names.
 
     Raises ``InputError`` where the input is missing, empty, of unknown format or without such a column; where input, teacher
-    or settings are not those that the folder was begun with; where it cannot be written or another run is at work in it.
+    or settings are not those that the folder was begun with; where it cannot be written or another run is at work in it;
+    where Ray is asked for and not installed.
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()
     require(source.exists(), f"{source}: there is no such file under {Path.cwd()}; check the path.")
     files = [file for file in (sorted(source.glob("[!.]*")) if source.is_dir() else [source]) if file.suffix.lower() in SUFFIXES]
     require(files, f"{source} is or holds none of {', '.join(SUFFIXES)}: save it as one.")
     require(source.resolve() != output.resolve(), f"{output} is the folder of the input: choose another one.")
-    require(min(max_length, batch_size, shard_size) > 0, "max_length, batch_size and shard_size must be 1 or more.")
+    require(min(max_length, batch_size, shard_size, workers) > 0, "max_length, batch_size, shard_size and workers must be 1 or more.")
+    require(engine == "local" or (engine == "ray" and find_spec("ray")), f"There is no engine {engine} here: give local, or pip install kdlib[ray].")
     with locked(output):
         schema, inputs = survey(files)
         column = find_text_column(source, schema, text_column)
         model, tokenizer = load_labeller(teacher, max_length)
-        label = partial(predict_logits, model, tokenizer, batch_size=batch_size, max_length=max_length)  # what an engine maps over texts
         begun = {"input": inputs, "text_column": column, "max_length": max_length, "shard_size": shard_size}
         begun |= {"teacher": fingerprint(model, tokenizer), "labels": [str(name) for name in (model.config.id2label or {}).values()]}
         begin(output, begun)
-        with progress(range(sum(entry["rows"] for entry in inputs)), "teacher labels texts") as bar:
-            for number, shard in enumerate(read_shards(files, schema, column, shard_size)):
-                if not finished(output, number, shard):
-                    write(output, number, shard, label(shard.texts))
-                bar.update(len(shard.texts) + len(shard.rejects))
-        return finish(output, begun | {"teacher_name": teacher, "batch_size": batch_size})
+        shards = sum(-(-entry["rows"] // shard_size) for entry in inputs)
+        job = (teacher, batch_size, output.absolute(), [file.absolute() for file in files], schema, begun, shards)
+        if engine == "ray":
+            import ray
+
+            # Not Ray Data: its batches do not end where shards and files do, and what it writes has no records to go on from.
+            ray.init(ignore_reinit_error=True)
+            task = ray.remote(num_gpus=int("GPU" in ray.cluster_resources()), max_retries=100)(label_missing)
+            ray.get([task.remote(rank, 1, None, *job) for rank in range(workers)])
+        elif workers > 1:
+            crew = torch.multiprocessing.spawn(label_missing, (workers, None, *job), workers, join=False, daemon=True).processes
+            for process in crew:
+                process.join()
+            if died := sum(process.exitcode != 0 for process in crew):
+                print(f"{died} of {workers} workers ended early: what they left is labelled now.")
+        label_missing(0, 1, (model, tokenizer), *job)  # all shards where there was nobody else, or else those that are not as recorded
+        return finish(output, shards, begun | {"teacher_name": teacher, "batch_size": batch_size})
+
+
+def label_missing(rank: int, workers: int, loaded: Any, teacher: str, batch_size: int, output: Path, files: list[Path], schema: pa.Schema,
+                  begun: dict[str, Any], shards: int) -> None:  # fmt: skip
+    """One worker: pass over the input and label each shard that is not finished and that no other worker is labelling.
+
+    A worker claims a shard by a lock, which the system drops when the worker dies, however it dies. Workers load the teacher
+    by its name, which must bring the one that the run began with, and leave claimed shards alone. The process that began the
+    run has it ``loaded`` (model, tokenizer), passes when they have ended, and waits for claims that are left.
+    """
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    model, tokenizer = loaded or load_labeller(teacher, begun["max_length"])
+    require(loaded or fingerprint(model, tokenizer) == begun["teacher"], f"{teacher} is another teacher for worker {rank}: give all the same.")
+    numbers = range(shards) if rank else progress(range(shards), "teacher labels shards")
+    for number, shard in zip(numbers, read_shards(files, schema, begun["text_column"], begun["shard_size"]), strict=True):
+        with suppress(Timeout), FileLock(output / ".progress" / "claims" / str(number), timeout=-1 if loaded else 0):
+            if not finished(output, number, shard):
+                logits = predict_logits(model, tokenizer, shard.texts, batch_size=batch_size, max_length=begun["max_length"])
+                write(output, number, shard, logits)
 
 
 def locked(output: Path) -> Any:
     """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
     try:
-        (output / ".progress").mkdir(parents=True, exist_ok=True)
         return FileLock(output / ".progress" / "lock").acquire(timeout=0)
     except Timeout as error:
         raise InputError(f"Another kdlib label is at work in {output}: wait until it ends, or choose another folder.") from error
@@ -90,21 +124,14 @@ def locked(output: Path) -> Any:
 
 def load_labeller(teacher: str, max_length: int) -> Any:
     """A teacher with a trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
-    names = list(LABEL_NAMES)
-    with suppress(OSError, ValueError, AttributeError):  # of a name that cannot be loaded, `load_teacher` says why
-        config = transformers.AutoConfig.from_pretrained(teacher)
-        names = [str(name) for name in config.id2label.values()] if has_trained_head(config) else []
-    require(names, f"The teacher {teacher} has no trained classifier: fine-tune it first, or give a checkpoint that has one.")
-    model, tokenizer = load_teacher(teacher, label_names=names)
-    longest = tokenizer.model_max_length
-    require(max_length <= longest, f"max_length is {max_length}, and the teacher reads {longest} tokens at most: give no more.")
-    return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer
+    model, tokenizer = load_classifier(teacher)
+    require(max_length <= tokenizer.model_max_length, f"max_length is {max_length}: the teacher reads {tokenizer.model_max_length} tokens at most.")
+    return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer  # type: ignore[arg-type]
 
 
 def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
     """One pass over the input: the columns that all files have, and of each file its size, SHA-256 and number of rows."""
-    names: dict[str, pa.DataType] = {}  # of the CSV and JSON lines files
-    inputs, schemas = [], []
+    names, inputs, schemas = {}, [], []  # names: the columns of the CSV and JSON lines files
     for file in files:
         rows = 0
         if file.suffix.lower() == ".parquet":
@@ -115,12 +142,11 @@ def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
                 raise InputError(f"{file} is no Parquet file ({str(error).splitlines()[0]:.99}): write it again.") from error
         else:
             for rows, (record, _) in enumerate(read_records(file), 1):  # noqa: B007
-                names |= dict.fromkeys(record, pa.string())
+                names.update(dict.fromkeys(record, pa.string()))
         inputs.append({"file": file.name, "bytes": file.stat().st_size, "sha256": sha256(file), "rows": rows})
     schemas += [pa.schema(names)] if names or not schemas else []
     require(any(entry["rows"] for entry in inputs), f"{files[0]} is empty: give rows.")
-    same = all(schema.equals(schemas[0]) for schema in schemas)
-    require(same, f"The files in {files[0].parent} differ in their columns: label them apart, each into a folder of its own.")
+    require(all(schema.equals(schemas[0]) for schema in schemas), f"The files in {files[0].parent} differ in their columns: label each by itself.")
     return schemas[0], inputs
 
 
@@ -201,9 +227,8 @@ def text_of(value: Any, reason: str) -> str:
 
 def begin(output: Path, begun: dict[str, Any]) -> None:
     """Note what this folder is for, or stop where it was begun for something else; leavings of a killed run go."""
-    for pattern in (".part-*", ".rejects.jsonl.*", ".manifest.json.*", ".progress/.*"):
-        for left in output.glob(pattern):
-            shutil.rmtree(left, ignore_errors=True)
+    for left in [*output.glob(".*.????????"), *(output / ".progress").glob(".*")]:
+        shutil.rmtree(left, ignore_errors=True)
     file = output / ".progress" / "begun.json"
     if not file.exists():
         require(not any(output.glob("part-*.parquet")), f"{output} holds shards of something else: choose a new folder.")
@@ -237,21 +262,21 @@ def write(output: Path, number: int, shard: Shard, logits: np.ndarray) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), logits.shape[1]).cast(pa.list_(pa.float32()))
     with written_aside(part) as aside:
         pq.write_table(shard.table.append_column("teacher_logits", column), aside)
-        digest = sha256(aside)
-    write_json(record, {"shard": part.name, "rows": len(shard.texts), "sha256": digest, "rejects": shard.rejects})
+    write_json(record, {"shard": part.name, "rows": len(shard.texts), "sha256": sha256(part), "rejects": shard.rejects})
 
 
-def finish(output: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Merge what was set aside, and write the manifest."""
+def finish(output: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Merge what was set aside in all ``count`` shards, and write the manifest."""
     shards = []
     with written_aside(output / "rejects.jsonl") as aside, aside.open("w", encoding="utf-8") as merged:
-        for number in range(sum(-(-entry["rows"] // settings["shard_size"]) for entry in settings["input"])):
+        for number in range(count):
             shards.append(json.loads(paths(output, number)[1].read_bytes()))
             rejects = shards[-1].pop("rejects")
             shards[-1]["rejected"] = len(rejects)
             merged.writelines(json.dumps(reject, ensure_ascii=False) + "\n" for reject in rejects)
     counts = {name: sum(shard[name] for shard in shards) for name in ("rows", "rejected")}
     versions = {module.__name__: module.__version__ for module in (torch, transformers, pa)}
+    shutil.rmtree(output / ".progress" / "claims", ignore_errors=True)
     write_json(output / "manifest.json", manifest := counts | settings | {"shards": shards, "versions": versions})
     return manifest
 

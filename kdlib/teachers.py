@@ -71,6 +71,16 @@ def load_checkpoint(name: str, label_names: Sequence[str] | None) -> tuple[PreTr
     return model, tokenizer
 
 
+def load_classifier(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A trained classifier of any number of classes, and its tokenizer: ``"packaged"``, a local checkpoint, or a hub id.
+
+    Raises ``InputError`` for a name that cannot be loaded, and for a checkpoint without a trained classifier.
+    """
+    model, tokenizer = load_teacher() if str(name) == "packaged" else load_checkpoint(str(name), None)
+    require(has_trained_head(model.config), f"The checkpoint {name} has no trained classifier: fine-tune it first, or give one that has.")
+    return model, tokenizer
+
+
 def has_trained_head(config: Any) -> bool:
     """Whether the checkpoint is a sequence classifier; the head of any other one is new, that is random."""
     return any("ForSequenceClassification" in kind for kind in config.architectures or [])

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .errors import require
+from .evaluate import check_texts
 
 METASPACE = "▁"  # what Unigram pieces have in the place of a space
 ASCII = {chr(code) for code in range(0x21, 0x7F)}
@@ -48,10 +49,11 @@ def trim_vocabulary(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], ke
         embedding matrix is ``old[kept_ids]``.
 
     Raises:
-        InputError: another kind of tokenizer; ``texts`` that are not strings; ``max_size`` too small for the
-            special tokens.
+        InputError: another kind of tokenizer; ``texts`` that are none or not strings; ``max_size`` too small
+            for the special tokens.
     """
     texts = check_texts(texts)
+    require(texts, "There are no texts to trim the vocabulary to: give your corpus.")
     kind = type(tokenizer.backend_tokenizer.model).__name__ if tokenizer.is_fast else "slow"
     problem = f"{type(tokenizer).__name__} is a {kind} tokenizer, but only fast Unigram and WordPiece ones can be trimmed"
     require(kind in ("Unigram", "WordPiece"), f'{problem}: keep it as it is with vocabulary="full".')
@@ -107,20 +109,12 @@ def cut(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any], kept: list[in
 
 
 def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> float:
-    """The share of unknown tokens, 0 to 1, among the tokens of ``texts`` without special tokens around them.
+    """The share of unknown tokens, 0 to 1, among the tokens of ``texts`` without special tokens around them; 0 of none.
 
     Raises ``InputError`` for ``texts`` that are not strings.
     """
     tokens = [token for ids in encode(tokenizer, check_texts(texts)) for token in ids]
     return tokens.count(tokenizer.unk_token_id) / max(1, len(tokens))
-
-
-def check_texts(texts: Iterable[str]) -> list[str]:
-    """``texts`` as a list; ``InputError`` when it is a single string, empty, or not all strings."""
-    rows = [] if isinstance(texts, str) else list(texts)
-    wrong = [f"{row!r} at position {i}" for i, row in enumerate(rows) if not isinstance(row, str)]
-    require(rows and not wrong, f"texts must be a list of strings, not {[*wrong, f'{texts!r:.40}'][0]}: give your corpus.")
-    return rows
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Iterator[list[int]]:

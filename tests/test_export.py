@@ -221,10 +221,10 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(checkpoint: Path, tmp_
     file.write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     cases = [
-        (tmp_path / "missing", tmp_path / "new", "holds no checkpoint"),
-        (empty, tmp_path / "new", "holds no checkpoint"),
+        (tmp_path / "missing", tmp_path / "new", "No model could be loaded"),
+        (empty, tmp_path / "new", "No model could be loaded"),
         (bare, tmp_path / "new", "has no tokenizer"),
-        (headless, tmp_path / "new", "no trained head"),
+        (headless, tmp_path / "new", "no trained classifier"),
         (broken, tmp_path / "new", "No model could be loaded"),
         (checkpoint, file / "new", "cannot be written"),
         (checkpoint, file, "There is something else at"),

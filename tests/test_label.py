@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import random
@@ -9,17 +10,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner
+from filelock import FileLock
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertModel
 
 from kdlib import label
@@ -382,7 +389,7 @@ def child(script: str, **given: Any) -> subprocess.Popen[str]:
     begin = "import json, sys; sys.path.insert(0, sys.argv[1]); import test_label; given = json.loads(sys.argv[2])"
     command = [sys.executable, "-c", f"{begin}; {script}", str(Path(__file__).parent), json.dumps(given)]
     # Threads are of no use to a tiny teacher, and on a busy machine wait for each other.
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -511,6 +518,184 @@ def test_a_second_run_refuses_and_a_killed_one_leaves_no_lock(tmp_path: Path, te
     check_manifest(output)
 
 
+# --- workers ----------------------------------------------------------------------------------------------
+
+
+def crew_of_threads(work: Callable[..., None], given: tuple[Any, ...], count: int, **_: Any) -> Any:
+    """Workers as ``torch.multiprocessing.spawn`` starts them, but in this process, where a test can look on."""
+    threads = [threading.Thread(target=work, args=(rank, *given)) for rank in range(count)]
+    for thread in threads:
+        thread.exitcode = 0  # type: ignore[attr-defined]
+        thread.start()
+    return SimpleNamespace(processes=threads)
+
+
+@pytest.mark.parametrize("shard_size", [1, 9, 1000])
+def test_workers_label_every_shard_once(shard_size: int, tmp_path: Path, teacher: str, labelled_texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, output = simple_input(tmp_path), tmp_path / "output"
+    expected = label_files(file, tmp_path / "expected", teacher, shard_size=shard_size)
+    labelled_texts.clear()
+    processor_threads: list[int] = []
+    monkeypatch.setattr(torch.multiprocessing, "spawn", crew_of_threads)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", processor_threads.append)
+    assert label_files(file, output, teacher, shard_size=shard_size, workers=3) == check_manifest(output) == expected
+    assert sorted(labelled_texts) == sorted(TEXTS)
+    assert processor_threads == [2, 2, 2, 7]  # a third for each of the three, and all for the last look
+
+
+def test_a_worker_leaves_claimed_shards_alone(tmp_path: Path, teacher: str, labelled_texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, output = simple_input(tmp_path), tmp_path / "output"
+    claim, seen = FileLock(output / ".progress" / "claims" / "1"), []
+
+    def crew(*given: Any, **settings: Any) -> Any:
+        with claim:  # somebody labels the second shard, and dies over it
+            started = crew_of_threads(*given, **settings)
+            for thread in started.processes:
+                thread.join()
+            seen.extend(labelled_texts)
+        return started
+
+    monkeypatch.setattr(torch.multiprocessing, "spawn", crew)
+    label_files(file, output, teacher, shard_size=9, workers=2)
+    assert sorted(seen) == sorted(TEXTS[:9] + TEXTS[18:])
+    assert labelled_texts[len(seen) :] == TEXTS[9:18]
+    assert [row["text"] for row in shards_of(output)] == TEXTS and check_manifest(output)
+
+
+def test_a_worker_with_another_teacher_refuses(tmp_path: Path, teacher: str) -> None:
+    file, output = simple_input(tmp_path), tmp_path / "output"
+    label_files(file, output, teacher)
+    begun = json.loads((output / ".progress" / "begun.json").read_text(encoding="utf-8"))
+    given = (teacher, 64, output, [file], pq.read_schema(file))
+    label.label_missing(1, 1, None, *given, begun, 1)
+    with pytest.raises(InputError, match="another teacher for worker 1"):
+        label.label_missing(1, 1, None, *given, begun | {"teacher": "0"}, 1)
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """The processes below this one that label, in a pool of PyTorch or of Ray."""
+    found = []
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if any(mark in " ".join(child.cmdline()) for mark in ("spawn_main", "ray::label_missing")):
+                found.append(child)
+    return found
+
+
+def bytes_of(output: str | Path) -> dict[str, str]:
+    """The SHA-256 of everything that a finished run has made for its reader."""
+    files = [*Path(output).glob("part-*"), *Path(output).glob("*.json*")]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def label_with_deaths(source: str, folder: str, teacher: str, kills: int, **settings: Any) -> dict[str, Any]:
+    """One worker, then several of whom some are killed with -9, each when a few more shards are there: what both made."""
+    expected, output, parts = Path(folder) / "expected", Path(folder) / "output", []
+
+    def kill() -> None:
+        for death in range(kills):
+            while len(list(output.glob("part-*"))) < 1 + 5 * death:
+                time.sleep(0.01)
+            victim = workers_of(psutil.Process())[0]
+            victim.kill()
+            victim.wait(60)
+            parts.append(len(list(output.glob("part-*"))))
+
+    label_files(source, expected, teacher, shard_size=25)
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with redirect_stdout(io.StringIO()) as said:
+        label_files(source, output, teacher, shard_size=25, **settings)
+    killer.join(60)
+    return {"expected": bytes_of(expected), "got": bytes_of(output), "parts": parts, "said": said.getvalue()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
+@pytest.mark.parametrize("kills", [1, 2])
+def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Path, teacher: str) -> None:
+    file = simple_input(tmp_path, rows=4000)
+    given = {"source": str(file), "folder": str(tmp_path), "teacher": teacher, "kills": kills, "workers": 2}
+    result = answer(child("print(json.dumps(test_label.label_with_deaths(**given)))", **given))
+    assert result["got"] == result["expected"] and len(result["got"]) == 160 + 2
+    assert [count for count in result["parts"] if count < 160] == result["parts"] and len(result["parts"]) == kills  # midway
+    assert result["said"] == f"{kills} of 2 workers ended early: what they left is labelled now.\n"
+    check_manifest(tmp_path / "output")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers go on to the end, and the next run shares the rest with them")
+def test_workers_end_with_the_process_that_began(tmp_path: Path, teacher: str) -> None:
+    file, output = simple_input(tmp_path, rows=8000), tmp_path / "output"
+    given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
+    first = child("test_label.label_files(**given)", **given)
+    while not (output / "part-00001.parquet").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    workers = workers_of(psutil.Process(first.pid))
+    assert workers
+    first.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    first.communicate()
+    assert alive == []
+    assert len(list(output.glob("part-*"))) < 200
+    label_files(file, output, teacher, shard_size=40)
+    assert [row["id"] for row in shards_of(output)] == list(range(8000)) and check_manifest(output)
+
+
+def peak_of_workers(source: str, output: str, teacher: str) -> float:
+    """The most memory that one of two workers held, or one of an earlier call."""
+    import resource
+
+    label_files(source, output, teacher, shard_size=128, workers=2)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+@needs_fork
+def test_ten_times_the_rows_take_a_worker_the_same_memory(tmp_path: Path, teacher: str) -> None:
+    given = []
+    for rows in (1200, 12_000):
+        filler = random.Random(0)
+        table = {"text": [TEXTS[i % 40] for i in range(rows)], "filler": [filler.randbytes(5000).hex() for _ in range(rows)]}
+        pq.write_table(pa.table(table), tmp_path / f"{rows}.parquet")
+        given.append({"source": str(tmp_path / f"{rows}.parquet"), "output": str(tmp_path / f"{rows}"), "teacher": teacher})
+    peaks = answer(child("print(json.dumps([test_label.peak_of_workers(**one) for one in given['all']]))", all=given))
+    assert peaks[1] - peaks[0] < 30, peaks
+
+
+def label_on_a_cluster(**given: Any) -> dict[str, Any]:
+    """``label_with_deaths`` on two nodes of a Ray cluster, one processor each, that live on this machine."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster.add_node(**node)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        return label_with_deaths(**given, workers=2, engine="ray")
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.mark.skipif(find_spec("ray") is None or sys.platform == "win32", reason="needs pip install kdlib[ray], and kill -9")
+def test_on_ray_a_worker_that_dies_is_started_again(tmp_path: Path, teacher: str) -> None:
+    file = simple_input(tmp_path, rows=4000)
+    given = {"source": str(file), "folder": str(tmp_path), "teacher": teacher, "kills": 1}
+    result = answer(child("print(json.dumps(test_label.label_on_a_cluster(**given)))", **given))
+    assert result["got"] == result["expected"] and len(result["got"]) == 160 + 2
+    assert len(result["parts"]) == 1 and result["parts"][0] < 160
+    check_manifest(tmp_path / "output")
+
+
+@pytest.mark.parametrize(("engine", "says"), [("ray", "no engine ray here: .* pip install kdlib"), ("slurm", "no engine slurm here: give local")])
+def test_an_engine_that_is_not_there_is_one_sentence(engine: str, says: str, tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=says) as caught:
+        label_files(simple_input(tmp_path), tmp_path / "output", teacher, engine=engine)
+    assert "\n" not in str(caught.value) and not (tmp_path / "output").exists()
+
+
 # --- memory -----------------------------------------------------------------------------------------------
 
 
@@ -595,6 +780,7 @@ def test_bad_arguments_are_one_sentence(tmp_path: Path, teacher: str) -> None:
     for given, says in (
         ({"text_column": "words"}, "no columns are named words.*the columns are id, text"),
         ({"shard_size": 0}, "must be 1 or more"),
+        ({"workers": 0}, "must be 1 or more"),
         ({"batch_size": -1}, "must be 1 or more"),
         ({"max_length": 129}, "reads 128 tokens at most"),
         ({"teacher": str(tmp_path / "nowhere")}, "No model could be loaded"),
@@ -624,7 +810,7 @@ def test_the_command_labels_and_says_what_it_did(tmp_path: Path, teacher: str) -
     file, texts, _ = make_input(tmp_path, ".csv")
     output = tmp_path / "output"
     arguments = ["label", str(file), "--output", str(output), "--teacher", teacher, "--text-column", "text", "--max-length", "20"]
-    result = CliRunner().invoke(main, [*arguments, "--batch-size", "3", "--shard-size", "10"])
+    result = CliRunner().invoke(main, [*arguments, "--batch-size", "3", "--shard-size", "10", "--workers", "1", "--engine", "local"])
     bad = texts.count(None)
     assert (result.exit_code, result.output) == (0, f"{len(texts) - bad} texts labelled, {bad} rows set aside: {output}\n")
     manifest = check_manifest(output)

@@ -139,7 +139,7 @@ def test_every_import_is_declared_and_every_dependency_is_used() -> None:
             for top in (name.split(".")[0] for name in names):
                 if top not in sys.stdlib_module_names and top != "kdlib":
                     imported[IMPORT_NAMES.get(top, top)].add(path.name)
-    optional = {wanted.name for wanted in EXTRAS["onnx"]}
+    optional = {wanted.name for wanted in EXTRAS["onnx"] + EXTRAS["ray"]}
     assert imported.keys() - optional == {wanted.name for wanted in DECLARED} - NOT_IMPORTED.keys()
 
 

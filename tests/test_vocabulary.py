@@ -280,7 +280,7 @@ def test_unknown_rate_is_the_share_of_unknown_tokens() -> None:
     tokenizer = TOKENIZERS["wordpiece"]
     assert tokenizer.tokenize("☃ film ☃ film") == ["[UNK]", "film", "[UNK]", "film"]
     assert unknown_rate(tokenizer, ["☃ film", "film"]) == pytest.approx(1 / 3)
-    assert unknown_rate(tokenizer, [""]) == 0
+    assert unknown_rate(tokenizer, [""]) == unknown_rate(tokenizer, []) == 0
 
 
 def test_any_iterable_of_texts() -> None:
@@ -298,8 +298,10 @@ def test_what_cannot_be_trimmed() -> None:
         trim_vocabulary(slow, ENGLISH)
 
 
-@pytest.mark.parametrize(("texts", "found"), [("one text", "'one text'"), ([], r"\[\]"), (["a", None], "None at position 1")])
-def test_texts_that_are_none(texts: list[str], found: str) -> None:
+@pytest.mark.parametrize(("texts", "says"), [("one text", "a single string"), (["a", None], "Text 1 is None")])
+def test_texts_that_are_none(texts: list[str], says: str) -> None:
     for function in (trim_vocabulary, unknown_rate):
-        with pytest.raises(InputError, match=f"list of strings, not {found}"):
+        with pytest.raises(InputError, match=says):
             function(TOKENIZERS["unigram"], texts)
+    with pytest.raises(InputError, match="There are no texts"):
+        trim_vocabulary(TOKENIZERS["unigram"], [])
