@@ -21,13 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import transformers
-from filelock import FileLock, Timeout
 
 from .corpora import LABEL_NAMES
 from .distill import fingerprint
 from .errors import InputError, require
 from .evaluate import predict_logits
-from .files import progress, written_aside
+from .files import locked, progress, written_aside
 from .tables import COLUMN_NAMES, SUFFIXES
 from .teachers import has_trained_head, load_teacher
 
@@ -61,7 +60,7 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
     require(files, f"{source} is or holds none of {', '.join(SUFFIXES)}: save it as one.")
     require(source.resolve() != output.resolve(), f"{output} is the folder of the input: choose another one.")
     require(min(max_length, batch_size, shard_size) > 0, "max_length, batch_size and shard_size must be 1 or more.")
-    with locked(output):
+    with locked(output, "kdlib label"):
         schema, inputs = survey(files)
         column = find_text_column(source, schema, text_column)
         model, tokenizer = load_labeller(teacher, max_length)
@@ -75,17 +74,6 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
                     write(output, number, shard, label(shard.texts))
                 bar.update(len(shard.texts) + len(shard.rejects))
         return finish(output, begun | {"teacher_name": teacher, "batch_size": batch_size})
-
-
-def locked(output: Path) -> Any:
-    """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
-    try:
-        (output / ".progress").mkdir(parents=True, exist_ok=True)
-        return FileLock(output / ".progress" / "lock").acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"Another kdlib label is at work in {output}: wait until it ends, or choose another folder.") from error
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}): choose a folder of yours.") from error
 
 
 def load_labeller(teacher: str, max_length: int) -> Any:
