@@ -185,8 +185,9 @@ def test_the_figures_are_those_of_the_students_on_the_validation_rows(
             texts = chance.choices(range(len(rows)), k=len(rows))
             draws.append(sum(right[seed][text] for seed in chance.choices(range(3), k=3) for text in texts) / 3 / len(rows))
         low, high = np.quantile(draws, [0.025, 0.975])
-        assert (figures["low"], figures["high"]) == (pytest.approx(low, abs=0.04), pytest.approx(high, abs=0.04))
-        assert figures["low"] < figures["validation accuracy"] < figures["high"] or set(map(sum, right)) == {len(rows)}
+        near = 1.2 / len(rows)  # where the seeds agree, a bound moves by a whole text at a time
+        assert (figures["low"], figures["high"]) == (pytest.approx(low, abs=near), pytest.approx(high, abs=near))
+        assert figures["low"] < figures["validation accuracy"] < figures["high"]
 
 
 def test_the_languages_count_by_their_texts(monkeypatch: pytest.MonkeyPatch, tiny_reviews: DatasetDict) -> None:
