@@ -42,7 +42,7 @@ def run_sweep(grid: dict[str, Any], output: Path, workers: int = 1, **parameters
     """
     unfit = [name for name in grid if name not in Settings.__dataclass_fields__ or name in parameters or not (isinstance(grid[name], list) and grid[name])]
     require(grid and not unfit, f"No grid can be made of {', '.join(unfit) or 'nothing'}: give parameters of kdlib report a list of values each, once.")
-    space = {name: optuna.distributions.CategoricalDistribution([*dict.fromkeys(map(json.dumps, grid[name]))]) for name in sorted(grid)}
+    space: dict[str, Any] = {name: optuna.distributions.CategoricalDistribution([*dict.fromkeys(map(json.dumps, grid[name]))]) for name in sorted(grid)}
     points = [dict(zip(space, values, strict=True)) for values in product(*(part.choices for part in space.values()))]
     settings = [Settings(**parameters, **{name: json.loads(value) for name, value in point.items()}) for point in points]
     with locked(output, "kdlib sweep"):

@@ -1,5 +1,6 @@
 """Every combination of a grid is judged once, on the validation rows alone, whatever happens to the run on its way."""
 
+import contextlib
 import csv
 import datetime
 import importlib.util
@@ -7,14 +8,17 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import types
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 import pandas as pd
@@ -54,18 +58,30 @@ def given(made_once: tuple[Any, Any], tiny_reviews: DatasetDict, tmp_path_factor
     }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def pictures_closed() -> Iterator[None]:
+    """Each sweep leaves a figure open, which a notebook shows."""
+    yield
+    plt.close("all")
+
+
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings that are judged; the figures are made of them, so that nothing is trained."""
     calls: list[Settings] = []
 
-    def made_up(settings: Settings) -> np.ndarray:
+    def judge(settings: Settings) -> np.ndarray:
         calls.append(settings)
-        chance = np.random.default_rng(len(str(settings.layers)))
-        return (chance.random((2, 50)) < 0.5 + settings.alpha / 3).astype(int)
+        return made_up(settings)
 
-    monkeypatch.setattr(sweep, "validate", made_up)
+    monkeypatch.setattr(sweep, "validate", judge)
     return calls
+
+
+def made_up(settings: Settings) -> np.ndarray:
+    """Right or wrong [2, 50], by alpha and layers."""
+    chance = np.random.default_rng(len(str(settings.layers)))
+    return (chance.random((2, 50)) < 0.5 + settings.alpha / 3).astype(int)
 
 
 def studies(output: Path) -> list[optuna.Study]:
@@ -109,12 +125,12 @@ def test_a_second_run_judges_nothing_again(tmp_path: Path, given: dict[str, Any]
 
 
 def test_an_error_costs_one_trial(tmp_path: Path, given: dict[str, Any], judged: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
-    made_up = sweep.validate
+    judge = sweep.validate
 
     def fail_at_third(settings: Settings) -> np.ndarray:
         if len(judged) == 2:
             raise InputError("The disk is full: make room.")
-        return made_up(settings)
+        return judge(settings)
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="The disk is full"):
         patch.setattr(sweep, "validate", fail_at_third)
@@ -256,28 +272,71 @@ def test_workers_change_nothing(tmp_path: Path, given: dict[str, Any], monkeypat
     pd.testing.assert_frame_equal(*tables)
 
 
-def kill_many(grid: dict[str, Any], output: str, given: dict[str, Any], kills: int) -> list[int]:
-    """Runs that are killed, each going on where the last one fell, and one that is not; how many trials were stored after each kill.
+def test_the_students_of_a_trial_that_was_cut_off_are_not_trained_again(
+    tmp_path: Path, given: dict[str, Any], isolated_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    real = experiment.train_classifier
 
-    Every second one dies at a line of the kit or of Optuna's storage, the others at a moment of the clock.
+    def watched(model: Any, tokenizer: Any, rows: Any, held_out: Any, args: Any, *others: Any) -> Any:
+        if trained == [0, 1]:
+            trained.append(-1)
+            raise KeyboardInterrupt
+        trained.append(args.seed)
+        return real(model, tokenizer, rows, held_out, args, *others)
+
+    monkeypatch.setattr(experiment, "train_classifier", watched)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep({"layers": [1]}, tmp_path, **(given | {"seeds": [0, 1, 2]}))
+    assert [len(study.trials) for study in studies(tmp_path)] == [0]
+    assert len(run_sweep({"layers": [1]}, tmp_path, **(given | {"seeds": [0, 1, 2]}))) == 1
+    assert trained == [0, 1, -1, 2]
+
+
+def kill_many(grid: dict[str, Any], folder: str, given: dict[str, Any], kills: int) -> dict[str, Any]:
+    """Runs that are killed, each going on where the last one fell; one that comes to its end leaves its folder to the next.
+
+    Every second one dies at a line of the kit or of Optuna's storage, the others at a moment of the clock. Returns how many
+    folders there are, and of each kill how many trials were stored then.
     """
-    chance, stored, killed = random.Random(1), [], 0
-    while killed < kills:
-        step = chance.randrange(1, 400) if killed % 2 else 0
-        pid = fork(lambda step=step: (die_at(step), run_sweep(grid, Path(output), **given)))  # type: ignore[misc]
+    chance, counted, number, stored = random.Random(0), Path(folder, "lines"), 0, []
+
+    def slowly(settings: Settings) -> np.ndarray:
+        time.sleep(0.1)
+        return made_up(settings)
+
+    def run(name: str, step: int = 0) -> None:
+        count = die_at(step)
+        run_sweep(grid, Path(folder, name), **given)
+        sys.settrace(None)
+        counted.write_text(str(count[0]), encoding="utf-8")
+
+    sweep.validate = slowly  # type: ignore[assignment]
+    start = time.monotonic()
+    assert os.waitpid(fork(lambda: run("whole", -1)), 0)[1] == 0
+    seconds, lines = time.monotonic() - start, int(counted.read_text(encoding="utf-8"))
+    while len(stored) < kills:
+        name, step = str(number), chance.randrange(1, lines) if len(stored) % 2 else 0
+        pid = fork(lambda name=name, step=step: run(name, step))  # type: ignore[misc]
         if not step:
-            time.sleep(chance.uniform(0.2, 2))
+            time.sleep(chance.uniform(0, seconds))
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-        if not os.WIFSIGNALED(status):
+        if os.WIFSIGNALED(status):
+            assert os.WTERMSIG(status) == signal.SIGKILL
+            begun = Path(folder, name, "sweep.db").exists() and "trials" in tables(Path(folder, name))
+            stored.append(sum(len(study.trials) for study in studies(Path(folder, name))) if begun else 0)
+        else:
             assert status == 0
-            break  # it came to its end
-        killed += 1
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        found = Path(output, "sweep.db").exists()
-        stored.append(sum(len(study.trials) for study in studies(Path(output))) if found and os.path.getsize(Path(output, "sweep.db")) else 0)
-    assert os.waitpid(fork(lambda: run_sweep(grid, Path(output), **given)), 0)[1] == 0
-    return stored
+            number += 1
+    assert os.waitpid(fork(lambda: run(str(number))), 0)[1] == 0
+    return {"folders": number + 1, "stored": stored}
+
+
+def tables(output: Path) -> list[str]:
+    """What the SQLite file holds so far."""
+    with contextlib.closing(sqlite3.connect(output / "sweep.db")) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
 
 def fork(run: Any) -> int:
@@ -292,8 +351,8 @@ def fork(run: Any) -> int:
     return pid
 
 
-def die_at(step: int) -> None:
-    """``kill -9`` this process when sweep.py, files.py and Optuna's storage have executed so many lines; never for 0."""
+def die_at(step: int) -> list[int]:
+    """Count the lines that sweep.py, files.py and Optuna's storage execute; ``kill -9`` this process at the one that is asked for; 0: no counting."""
     count = [0]
 
     def line(frame: Any, event: str, argument: Any) -> Any:
@@ -308,25 +367,28 @@ def die_at(step: int) -> None:
 
     if step:
         sys.settrace(call)
+    return count
 
 
 @needs_fork
-def test_killed_again_and_again_every_trial_is_there_once(tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KDLIB_HOME", str(tmp_path / "expected home"))
+def test_killed_again_and_again_every_trial_is_there_once(
+    tmp_path: Path, given: dict[str, Any], judged: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = run_sweep(GRID, tmp_path / "expected", **given)
-    begin = "import json, sys; sys.path.insert(0, sys.argv[1]); import test_sweep; print(test_sweep.kill_many(**json.loads(sys.argv[2])))"
-    arguments = {"grid": GRID, "output": str(tmp_path / "output"), "given": given, "kills": 6}
+    begin = "import json, sys; sys.path.insert(0, sys.argv[1]); import test_sweep; print(json.dumps(test_sweep.kill_many(**json.loads(sys.argv[2]))))"
+    arguments = {"grid": GRID, "folder": str(tmp_path), "given": given, "kills": 12}
     # Threads are of no use to a tiny teacher, and on a busy machine wait for each other.
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "KDLIB_HOME": str(tmp_path / "home")}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", begin, str(Path(__file__).parent), json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    stored = json.loads(done.stdout.splitlines()[-1])
-    assert stored == sorted(stored) and stored[0] < 4  # what was finished stays
-    (study,) = studies(tmp_path / "output")
-    assert sorted(tuple(trial.params[name] for name in ("alpha", "layers")) for trial in study.trials) == COMBINATIONS
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert len(result["stored"]) == 12 and len({0, *result["stored"]} - {4}) > 2, result  # also half-way
     monkeypatch.setattr(sweep, "validate", lambda settings: pytest.fail("judged again"))
-    pd.testing.assert_frame_equal(run_sweep(GRID, tmp_path / "output", **given), expected)
+    for number in range(result["folders"]):
+        (study,) = studies(tmp_path / str(number))
+        assert sorted(tuple(trial.params[name] for name in ("alpha", "layers")) for trial in study.trials) == COMBINATIONS
+        pd.testing.assert_frame_equal(run_sweep(GRID, tmp_path / str(number), **given), expected)
 
 
 def test_a_second_sweep_at_once_refuses(tmp_path: Path, given: dict[str, Any], judged: list[Settings]) -> None:
