@@ -24,6 +24,8 @@ from .evaluate import mean_and_sd, paired_bootstrap
 from .experiment import Settings, digest, load_datasets, validate
 from .files import locked, progress
 
+COLUMNS = ["validation accuracy", "low", "high", "sd", "seeds", "texts"]  # of the table
+
 
 def run_sweep(grid: dict[str, Any], output: Path, workers: int = 1, **parameters: Any) -> pd.DataFrame:
     """Run the trials that are missing and return the table, the best first; ``output`` gets sweep.csv, sweep.png and sweep.db.
@@ -45,15 +47,15 @@ def run_sweep(grid: dict[str, Any], output: Path, workers: int = 1, **parameters
     space: dict[str, Any] = {name: optuna.distributions.CategoricalDistribution([*dict.fromkeys(map(json.dumps, grid[name]))]) for name in sorted(grid)}
     points = [dict(zip(space, values, strict=True)) for values in product(*(part.choices for part in space.values()))]
     settings = [Settings(**parameters, **{name: json.loads(value) for name, value in point.items()}) for point in points]
-    with locked(output, "kdlib sweep"):
+    with locked(output, "kdlib sweep"):  # the name of the study says all that its figures depend on: a finished trial holds for good
         study = optuna.create_study(storage=f"sqlite:///{output / 'sweep.db'}", direction="maximize", load_if_exists=True, study_name=digest(
             space, vars(settings[0]), [[data[name].to_dict() for name in data if name != "test"] for data in load_datasets(settings[0]).values()]))  # fmt: skip
         done, judge = [trial.params for trial in study.trials], delayed(lambda n: (n, validate(settings[n])))
         for n, right in progress(Parallel(workers, return_as="generator_unordered")(judge(n) for n, point in enumerate(points) if point not in done), "trials"):
-            mean, sd = paired_bootstrap(right, 0 * right), mean_and_sd(right.mean(1))[1]
-            figures = {"validation accuracy": mean.difference, "low": mean.low, "high": mean.high, "sd": sd, "seeds": len(right), "texts": right.shape[1]}
-            study.add_trial(optuna.create_trial(value=mean.difference, params=points[n], distributions=space, user_attrs=figures))
-        table = pd.DataFrame([t.params | t.user_attrs for t in study.trials]).set_index([*space]).sort_values("validation accuracy", ascending=False)
+            # The accuracy and its interval are those of the difference from a model that is never right.
+            figures = dict(zip(COLUMNS, (*vars(paired_bootstrap(right, 0 * right)).values(), mean_and_sd(right.mean(1))[1], *right.shape), strict=True))
+            study.add_trial(optuna.create_trial(value=figures[COLUMNS[0]], params=points[n], distributions=space, user_attrs=figures))
+        table = pd.DataFrame([t.params | t.user_attrs for t in study.trials]).set_index([*space])[COLUMNS].sort_values(COLUMNS[0], ascending=False)
         table.to_csv(output / "sweep.csv")
         table.iloc[:, :3].plot(style=["ko", "k_", "k_"], xticks=range(len(table)), rot=90).figure.savefig(output / "sweep.png", bbox_inches="tight")
     return table
