@@ -1,4 +1,4 @@
-"""The `kdlib` command: fetch, report, label, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
+"""The `kdlib` command: fetch, report, sweep, label, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
 from dataclasses import fields
@@ -55,13 +55,29 @@ def doctor() -> None:
 OPTIONS = [click.Option([f"--{f.name.replace('_', '-')}"], help=f.metadata["help"], metavar="VALUE") for f in fields(Settings)]
 
 
-@main.command(params=OPTIONS)
+@main.command(params=[*OPTIONS])
 @click.option("--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the report.")
 def report(output: Path, **parameters: str | None) -> None:
     """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""
     from .report import run_report
 
     run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
+
+
+@main.command(params=[*OPTIONS])
+@click.argument("grid", metavar="NAME=VALUES...", nargs=-1)
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trials at once, each in a process of its own.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("reports/sweep"), show_default=True, help="Folder of sweep.csv, .png and .db.")
+def sweep(grid: tuple[str, ...], output: Path, workers: int, **parameters: str | None) -> None:
+    """Distil with every combination of values, such as 'temperature=[1, 2, 4]' 'layers=[2, [0, 11]]', and compare on validation.
+
+    The test sets take no part: run the report with what you choose. A finished trial is kept, and the same command goes on.
+    """
+    from .sweep import run_sweep
+
+    lists = {name: parse_value(text) for name, _, text in (pair.partition("=") for pair in grid)}
+    table = run_sweep(lists, output, workers, **{name: parse_value(text) for name, text in parameters.items() if text is not None})
+    click.echo(table.to_string(sparsify=False))
 
 
 @main.command()

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
@@ -71,13 +72,25 @@ def written_aside(target: Path) -> Iterator[Path]:
                 old.replace(target)
 
 
+def locked(folder: Path, command: str) -> Any:
+    """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
+    try:
+        (folder / ".progress").mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / ".progress" / "lock").acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"Another {command} is at work in {folder}: wait until it ends, or choose another folder.") from error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}): choose a folder of yours.") from error
+
+
 def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder ``KDLIB_HOME/area/key``, filled by ``build`` the first time."""
+    """The folder ``KDLIB_HOME/area/key``, filled by ``build`` the first time; a second process waits for the one that builds."""
     folder = home() / area / key
-    if not folder.is_dir():
-        with written_aside(folder) as aside:
-            aside.mkdir()
-            build(aside)
-        with suppress(AttributeError, OSError, TypeError):  # only glibc has it, and needs it: it keeps freed memory for itself
-            ctypes.CDLL(None).malloc_trim(0)
+    with FileLock(home() / "locks" / f"{area}-{key}"):
+        if not folder.is_dir():
+            with written_aside(folder) as aside:
+                aside.mkdir()
+                build(aside)
+            with suppress(AttributeError, OSError, TypeError):  # only glibc has it, and needs it: it keeps freed memory for itself
+                ctypes.CDLL(None).malloc_trim(0)
     return folder

@@ -22,12 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import transformers
-from filelock import FileLock, Timeout
 
 from .distill import fingerprint
 from .errors import InputError, require
 from .evaluate import predict_logits
-from .files import progress, written_aside
+from .files import locked, progress, written_aside
 from .tables import COLUMN_NAMES, SUFFIXES
 from .teachers import load_classifier
 
@@ -67,7 +66,7 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
     require(source.resolve() != output.resolve(), f"{output} is the folder of the input: choose another one.")
     require(min(max_length, batch_size, shard_size, workers) > 0, "max_length, batch_size, shard_size and workers must be 1 or more.")
     require(engine == "local" or (engine == "ray" and find_spec("ray")), f"There is no engine {engine} here: give local, or pip install kdlib[ray].")
-    with locked(output):
+    with locked(output, "kdlib label"):
         schema, inputs = survey(files)
         column = find_text_column(source, schema, text_column)
         model, tokenizer = load_labeller(teacher, max_length)
@@ -110,16 +109,6 @@ def label_missing(rank: int, workers: int, loaded: Any, teacher: str, batch_size
             if not finished(output, number, shard):
                 logits = predict_logits(model, tokenizer, shard.texts, batch_size=batch_size, max_length=begun["max_length"])
                 write(output, number, shard, logits)
-
-
-def locked(output: Path) -> Any:
-    """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
-    try:
-        return FileLock(output / ".progress" / "lock").acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"Another kdlib label is at work in {output}: wait until it ends, or choose another folder.") from error
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}): choose a folder of yours.") from error
 
 
 def load_labeller(teacher: str, max_length: int) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -35,16 +36,19 @@ def words(text: str) -> str:
 def test_help_lists_the_subcommands_in_a_sentence_each() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("fetch", "report", "label", "export", "doctor"):
+    for name in ("fetch", "report", "sweep", "label", "export", "doctor"):
         assert re.search(rf"^  {name}\s+\w+", result.stdout, re.MULTILINE), name
 
 
-def test_help_of_report_lists_every_setting_with_its_help() -> None:
-    result = run("report", "--help")
+@pytest.mark.parametrize(("command", "own"), [("report", {"output", "help"}), ("sweep", {"output", "help", "workers"})])
+def test_help_lists_every_setting_with_its_help(command: str, own: set[str]) -> None:
+    result = run(command, "--help")
     assert result.exit_code == 0
     for parameter in fields(Settings):
         assert f"--{parameter.name.replace('_', '-')} VALUE {words(parameter.metadata['help'])}" in words(result.stdout)
-    offered = set(re.findall(r"^  --([a-z0-9-]+)", result.stdout, re.MULTILINE)) - {"output", "help"}
+    offered = set(re.findall(r"^  --([a-z0-9-]+)", result.stdout, re.MULTILINE))
+    assert own <= offered
+    offered -= own
     assert offered == {parameter.name.replace("_", "-") for parameter in fields(Settings)}
     assert max(map(len, result.stdout.splitlines())) <= 110
 
@@ -70,6 +74,37 @@ def test_report_hands_on_exactly_what_was_given(monkeypatch: pytest.MonkeyPatch,
     run("report", "--output", str(tmp_path), "--languages", '["zh"]')
     given = {"profile": "slice", "layers": [0, 11], "text_column": "avis", "alpha": 0.5}
     assert calls == [(Path("reports"), given), (tmp_path, {"languages": ["zh"]})]
+
+
+def test_sweep_hands_on_exactly_what_was_given_and_shows_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls = []
+
+    def sweep(*given: Any, **parameters: Any) -> pd.DataFrame:
+        calls.append((*given, parameters))
+        return pd.DataFrame({"alpha": ["0.5"] * 90, "validation accuracy": 0.8, **dict.fromkeys("abcdefghijklmnopqrstuvwxyz", 0.123456)}).set_index("alpha")
+
+    replace(monkeypatch, "sweep", "run_sweep", sweep)
+    result = run("sweep", "alpha=[0.5, 1]", 'layers=[2, {"zh": [5, 11]}]', "--seeds", "[0, 1]", "--teacher", "a=b")
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 92 and "..." not in result.stdout  # nothing is left out
+    run("sweep", "teacher=[\"a=b\"]", "--workers", "3", "--output", str(tmp_path))
+    run("sweep", "alpha")
+    assert calls == [
+        ({"alpha": [0.5, 1], "layers": [2, {"zh": [5, 11]}]}, Path("reports/sweep"), 1, {"seeds": [0, 1], "teacher": "a=b"}),
+        ({"teacher": ["a=b"]}, tmp_path, 3, {}),
+        ({"alpha": ""}, Path("reports/sweep"), 1, {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [([], "made of nothing"), (["alpha=[0.5, 1.5]"], "alpha is 1.5"), (["temprature=[1]"], "temprature"), (["alpha"], "alpha"), (["alpha=1"], "alpha")],
+)
+def test_a_bad_sweep_is_one_sentence_and_nothing_is_begun(tmp_path: Path, arguments: list[str], says: str) -> None:
+    result = run("sweep", "--output", str(tmp_path / "new"), *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("kdlib: ") and says in line
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +136,7 @@ def raise_on_call(error: BaseException) -> Any:
 
 @pytest.mark.parametrize(("module", "name", "arguments"), [
     ("report", "run_report", ["report"]), ("sources", "fetch", ["fetch", "zh"]), ("doctor", "diagnose", ["doctor"]),
-    ("label", "label_files", ["label", "texts.csv", "--output", "out"]),
+    ("label", "label_files", ["label", "texts.csv", "--output", "out"]), ("sweep", "run_sweep", ["sweep", "alpha=[1]"]),
 ])  # fmt: skip
 def test_every_subcommand_stops_quietly(monkeypatch: pytest.MonkeyPatch, module: str, name: str, arguments: list[str]) -> None:
     replace(monkeypatch, module, name, raise_on_call(InputError("The table is empty: give one with rows.")))
@@ -118,7 +153,7 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(run("report").exception, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("arguments", [["report", "--temprature", "3"], ["distil"], ["report", "--alpha"]])
+@pytest.mark.parametrize("arguments", [["report", "--temprature", "3"], ["distil"], ["report", "--alpha"], ["sweep", "--workers", "0"]])
 def test_usage_errors_are_click_s_own(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == click.UsageError.exit_code == 2

@@ -4,6 +4,7 @@ import errno
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -182,13 +183,47 @@ def test_kept_builds_once_and_leaves_nothing_half_done(failure: type[BaseExcepti
 
     with pytest.raises(failure):
         kept("students", "key", build)
-    assert not list(isolated_home.rglob("*key*")) and not list(isolated_home.rglob("part"))
+    assert not list((isolated_home / "students").rglob("*")) and not list(isolated_home.rglob("part"))
     for _ in range(2):
         folder = kept("students", "key", build)
     assert len(built) == 2 and folder == isolated_home / "students" / "key"
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"part": "one", "rest": "two"}
     kept("students", "another", build)
     assert len(built) == 3
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from kdlib.files import kept
+
+def build(folder):
+    Path(sys.argv[1]).touch()
+    time.sleep(float(sys.argv[2]))
+    (folder / "part").write_text("theirs")
+
+kept("students", "key", build)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_second_process_waits_for_the_one_that_builds_and_not_for_one_that_was_killed(killed: bool, isolated_home: Path, tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "part").write_text("mine")
+
+    begun = tmp_path / "begun"
+    other = subprocess.Popen([sys.executable, "-c", SLOW, str(begun), "600" if killed else "1"])
+    try:
+        while not begun.exists():
+            assert other.poll() is None
+            time.sleep(0.02)
+        if killed:
+            other.kill()
+        folder = kept("students", "key", build)
+    finally:
+        other.kill()
+        other.wait()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"part": "mine" if killed else "theirs"}
 
 
 GROWS = """

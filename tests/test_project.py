@@ -36,7 +36,6 @@ NOT_IMPORTED = {  # declared although no module of kdlib imports it
     "accelerate": "transformers.Trainer",
     "ipykernel": "the kernel of the notebooks",
     "jupyterlab": "make lab",
-    "optuna": "the search of notebook 06",
     "sympy": "the derivations of notebook 04",
     "sacremoses": "the tokenizer of XLM teachers",
 }
