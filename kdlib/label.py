@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import transformers
+from filelock import FileLock, Timeout
 
 from .distill import fingerprint
 from .errors import InputError, require
