@@ -9,7 +9,9 @@ export TIMEFORMAT := took %lR
 .PHONY: help report test test-course test-browser test-mutations lab bench lock clean
 CASE_STUDY := notebooks/07_case_study_zh_en_fr.ipynb notebooks/solutions/07_case_study_zh_en_fr.ipynb
 OTHERS := $(filter-out $(CASE_STUDY),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
-NBVAL := -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
+# Two processes, one thread each: a file runs in one of them, and the files begin in their order.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,14 +23,15 @@ test: export KDLIB_QUIET := 1
 test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and nbval of the notebooks
 	time $(BIN)/ruff check .
 	time $(BIN)/mypy kdlib
-	time $(BIN)/python -m pytest --cov=kdlib --cov-fail-under=90
-	time $(BIN)/python $(NBVAL) $(OTHERS)
+	time $(PYTEST) --cov=kdlib --cov-fail-under=90
+	time $(NBVAL) $(OTHERS)
 
 test-course: export KDLIB_QUIET := 1
-test-course: .venv/ready  ## the quick report, nbval of the case study on its students, notebooks 05 to 07 with other parameters
+test-course: .venv/ready  ## the quick report, nbval of the case study on its students, notebooks 05 to 07 with other parameters, the slow tests
 	time $(BIN)/kdlib report --profile quick
-	time $(BIN)/python $(NBVAL) $(CASE_STUDY)
-	time $(BIN)/python -m pytest tests/course
+	time $(NBVAL) $(CASE_STUDY)
+	time $(PYTEST) --dist=load tests/course
+	time $(PYTEST) --dist=load -m slow tests
 
 test-browser: export KDLIB_QUIET := 1
 test-browser: .venv/ready  ## open the notebooks with widgets in Chromium and move every control by keyboard

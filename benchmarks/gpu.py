@@ -62,11 +62,16 @@ def peak_tflops(device: torch.device, dtype: torch.dtype, size: int, repeats: in
     return 2 * size**3 / seconds(lambda: a @ a, device, repeats) / 1e12
 
 
-def labelling(model: torch.nn.Module, ids: torch.Tensor) -> Callable[[], Any]:
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Products in ``dtype`` until the block ends."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def labelling(model: torch.nn.Module, ids: torch.Tensor, dtype: torch.dtype) -> Callable[[], Any]:
     """One batch through the model, without gradients."""
 
     def work() -> torch.Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(ids.device, dtype):
             return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
 
     model.eval()
@@ -80,8 +85,9 @@ def training(model: torch.nn.Module, ids: torch.Tensor, distil: bool, dtype: tor
     labels, teacher = torch.zeros(len(ids), dtype=torch.long, device=ids.device), torch.zeros(len(ids), 2, device=ids.device)
 
     def work() -> None:
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-        loss = distillation_loss(logits, teacher, labels) if distil else cross_entropy(logits.float(), labels)
+        with autocast(ids.device, dtype):  # around one step: a block around many would keep the 16-bit copies of weights that have changed
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+            loss = distillation_loss(logits, teacher, labels) if distil else cross_entropy(logits.float(), labels)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
@@ -105,23 +111,22 @@ def rows(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str, A
             for batch in args.batch_sizes:
                 model = make_model(*shapes[kind], args.small).to(device)
                 ids = torch.randint(4, shapes[kind][1], (batch, args.tokens), device=device)
-                work = training(model, ids, kind == "student", dtype) if learns else labelling(model, ids)
+                work = training(model, ids, kind == "student", dtype) if learns else labelling(model, ids, dtype)
                 row = {"task": task, "precision": precision, "batch": batch, "tokens": args.tokens}
                 flops = (6 if learns else 2) * multiplied(model) * batch * args.tokens
-                yield row | measured(work, device, dtype, args.repeats, flops, batch)
+                yield row | measured(work, device, args.repeats, flops, batch)
                 del model, work
 
 
 def measured(
-    work: Callable[[], Any], device: torch.device, dtype: torch.dtype, repeats: int, flops: float, batch: int
+    work: Callable[[], Any], device: torch.device, repeats: int, flops: float, batch: int
 ) -> dict[str, Any]:
     """Seconds, texts and 10¹² operations a second, and the peak of memory on a GPU; None where the device has too little of it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            took = seconds(work, device, repeats)
+        took = seconds(work, device, repeats)
     except torch.OutOfMemoryError:
         return {"seconds": None, "texts_per_second": None, "tflops": None, "peak_gb": None}
     peak = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
@@ -132,16 +137,15 @@ def compiled(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Labelling with and without ``torch.compile``: what the first call costs and what the later ones gain."""
     model = make_model(*((2, 500) if args.small else (12, 250_037)), args.small).to(device)
     ids, dtype = torch.randint(4, 400, (args.batch_sizes[0], args.tokens), device=device), PRECISIONS[args.precisions[-1]]
-    plain, fast = labelling(model, ids), labelling(torch.compile(model), ids)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        before, start = seconds(plain, device, args.repeats), time.perf_counter()
-        try:
-            fast()
-        except Exception as error:  # no compiler on this machine, or none that fits
-            return {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
-        synchronise(device)
-        first = time.perf_counter() - start
-        after = seconds(fast, device, args.repeats)
+    plain, fast = labelling(model, ids, dtype), labelling(torch.compile(model), ids, dtype)
+    before, start = seconds(plain, device, args.repeats), time.perf_counter()
+    try:
+        fast()
+    except Exception as error:  # no compiler on this machine, or none that fits
+        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+    synchronise(device)
+    first = time.perf_counter() - start
+    after = seconds(fast, device, args.repeats)
     return {
         "precision": args.precisions[-1],
         "batch": len(ids),

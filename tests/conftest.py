@@ -25,6 +25,11 @@ VERDICTS = {0: ["awful and dull", "bad", "mauvais", "很差"], 1: ["great fun", 
 ENDINGS = ["", " , really", " in every way that I can think of"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The report first: it takes longest, and with two processes the others fill the time beside it."""
+    items.sort(key=lambda item: item.path.name != "test_report.py")
+
+
 def pytest_collection_finish() -> None:
     """Let ``gc.collect``, which accelerate calls at every training, pass over all that was imported: half of the time."""
     gc.freeze()

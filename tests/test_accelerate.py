@@ -44,6 +44,7 @@ def folder(tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: Any, isolated_h
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["loop", "trainer"])
 def test_two_processes_give_the_losses_and_the_student_of_one(way: str, folder: Path) -> None:
     (one, alone), (two, together) = (launch(processes, way, folder) for processes in (1, 2))
@@ -55,6 +56,12 @@ def test_two_processes_give_the_losses_and_the_student_of_one(way: str, folder: 
     apart = max(float((alone[name] - together[name]).abs().max()) for name in alone)
     assert moved > 0.05 and apart < 0.05 * moved
     assert alone.keys() == together.keys() == before.keys()
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLE / "train.py"), "student", "rows", "--output", str(tmp_path / "out"), "--global-batch", "0"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and run.stderr.splitlines()[-1].startswith("--global-batch is 0: give a multiple of the 1 processes")
 
 
 @pytest.mark.parametrize("name", ["one_gpu", "eight_gpus", "fsdp"])

@@ -469,6 +469,7 @@ def kill_many(source: str, folder: str, teacher: str, kills: int) -> dict[str, A
     return {"folders": int(output.name) + 1, "parts": parts}
 
 
+@pytest.mark.slow
 @needs_fork
 def test_killed_at_twenty_points_every_row_is_there_once(tmp_path: Path, teacher: str) -> None:
     file, texts, _ = make_input(tmp_path, ".jsonl")
@@ -611,6 +612,7 @@ def label_with_deaths(source: str, folder: str, teacher: str, kills: int, **sett
     return {"expected": bytes_of(expected), "got": bytes_of(output), "parts": parts, "said": said.getvalue()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 @pytest.mark.parametrize("kills", [1, 2])
 def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Path, teacher: str) -> None:
@@ -623,6 +625,7 @@ def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Pa
     check_manifest(tmp_path / "output")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers go on to the end, and the next run shares the rest with them")
 def test_workers_end_with_the_process_that_began(tmp_path: Path, teacher: str) -> None:
     file, output = simple_input(tmp_path, rows=8000), tmp_path / "output"
@@ -633,7 +636,11 @@ def test_workers_end_with_the_process_that_began(tmp_path: Path, teacher: str) -
         time.sleep(0.02)
     workers = workers_of(psutil.Process(first.pid))
     assert workers
+    for worker in workers:  # so that they are not done before their turn to die comes
+        worker.suspend()
     first.kill()
+    for worker in workers:
+        worker.resume()
     _, alive = psutil.wait_procs(workers, timeout=30)
     first.communicate()
     assert alive == []
@@ -650,6 +657,7 @@ def peak_of_workers(source: str, output: str, teacher: str) -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
+@pytest.mark.slow
 @needs_fork
 def test_ten_times_the_rows_take_a_worker_the_same_memory(tmp_path: Path, teacher: str) -> None:
     given = []
@@ -678,6 +686,7 @@ def label_on_a_cluster(**given: Any) -> dict[str, Any]:
         cluster.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None or sys.platform == "win32", reason="needs pip install kdlib[ray], and kill -9")
 def test_on_ray_a_worker_that_dies_is_started_again(tmp_path: Path, teacher: str) -> None:
     file = simple_input(tmp_path, rows=4000)
@@ -716,6 +725,7 @@ def peak_megabytes(source: str, output: str, teacher: str) -> float:
     return float(file.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @needs_fork
 def test_ten_times_the_rows_take_the_same_memory(tmp_path: Path, teacher: str) -> None:
     """They are 108 MB more of a column that only passes through; with 1,200 rows Parquet's own buffers (1,024 values) are full."""

@@ -482,8 +482,9 @@ def test_sigterm_under_load_loses_no_answer(exported: Path, tmp_path: Path, expe
         ({"MODEL_FILE": "other.onnx"}, "holds no other.onnx: set STUDENT"),
         ({"MODEL_FILE": "config.json"}, "does not run"),
         ({"MAX_TEXTS": "many"}, "MAX_TEXTS is 'many': give a whole number"),
-        ({"MAX_BATCH": "0"}, "MAX_BATCH is '0': give a whole number from 1 on"),
+        ({"MAX_BATCH": "0"}, "MAX_BATCH is '0': give a whole number from 1 to"),
         ({"PORT": "-1"}, "PORT is '-1'"),
+        ({"PORT": "70000"}, "PORT is '70000': give a whole number from 0 to 65535"),
     ],
 )
 def test_what_cannot_start_says_so_in_a_sentence(exported: Path, given: dict[str, str], says: str) -> None:

@@ -3,7 +3,7 @@
     accelerate launch --cpu --num_processes 2 train.py STUDENT ROWS --output OUT        two processes on a processor
     accelerate launch --config_file eight_gpus.yaml train.py STUDENT ROWS --output OUT  eight GPUs
 
-STUDENT is a checkpoint with its tokenizer (`save_pretrained`); ROWS is a data set with the teacher's outputs, written by
+STUDENT is a checkpoint of the BERT family with its tokenizer (`save_pretrained`); ROWS is a data set with the teacher's outputs, written by
 `kdlib.add_teacher_outputs(...).save_to_disk(ROWS)`: the teacher has run before, once, and no process holds it. OUT receives
 the trained student and `losses.json`, the loss of every step over the global batch.
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
 from datasets import Dataset, load_from_disk
 from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, PrinterCallback, set_seed
@@ -45,9 +46,11 @@ def arguments() -> argparse.Namespace:
 
 def by_loop(args: argparse.Namespace, student: torch.nn.Module, rows: Dataset, collate: DataCollatorWithPadding) -> list[float]:
     """Train and save with a loop of our own; the loss of each step, its mean over the global batch."""
-    accelerator = Accelerator()  # knows from `accelerate launch` who it is, and which precision was asked for
+    copies = DataLoaderConfiguration(non_blocking=True)  # with pinned memory, copies to a GPU do not wait
+    accelerator = Accelerator(dataloader_config=copies)  # knows from `accelerate launch` who it is, and which precision was asked for
     order = torch.Generator().manual_seed(args.seed)  # the same order of rows in every process
-    loader = DataLoader(rows, args.global_batch // accelerator.num_processes, shuffle=True, generator=order, collate_fn=collate)
+    size, pinned = args.global_batch // accelerator.num_processes, torch.cuda.is_available()
+    loader = DataLoader(rows, size, shuffle=True, generator=order, collate_fn=collate, pin_memory=pinned)
     optimizer = torch.optim.AdamW(student.parameters(), lr=args.learning_rate, weight_decay=0.01)
     model, optimizer, loader = accelerator.prepare(student, optimizer, loader)  # devices, copies of the model, shares of the data
     losses = []
@@ -60,7 +63,7 @@ def by_loop(args: argparse.Namespace, student: torch.nn.Module, rows: Dataset, c
             accelerator.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(accelerator.reduce(loss.detach(), "mean"))  # stays on the device: no waiting inside the loop
+            losses.append(accelerator.reduce(loss.detach(), "mean"))  # stays on the device: reading it would be one more wait
     weights = accelerator.get_state_dict(model)  # by every process: with FSDP each holds a part
     if accelerator.is_main_process:
         student.save_pretrained(args.output, state_dict=weights)
@@ -87,7 +90,9 @@ def by_trainer(
 
 def main() -> None:
     """Load, train, write."""
-    args = arguments()
+    args, processes = arguments(), Accelerator().num_processes
+    if args.global_batch < 1 or args.global_batch % processes:
+        raise SystemExit(f"--global-batch is {args.global_batch}: give a multiple of the {processes} processes, so that each has its share.")
     set_seed(args.seed)
     dropout = {"hidden_dropout_prob": args.dropout, "attention_probs_dropout_prob": args.dropout}
     student = AutoModelForSequenceClassification.from_pretrained(args.student, **dropout)

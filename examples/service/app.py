@@ -28,11 +28,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tokenizers import Tokenizer
 
 
-def number(name: str, default: int, least: int = 1) -> int:
+def number(name: str, default: int, least: int = 1, most: int = 10**9) -> int:
     """A whole number from the environment; ends the program with a sentence where it is none."""
     value = os.environ.get(name, str(default))
-    if not value.isdecimal() or int(value) < least:
-        raise SystemExit(f"{name} is {value!r}: give a whole number from {least} on, such as {default}.")
+    if not value.isdecimal() or not least <= int(value) <= most:
+        raise SystemExit(f"{name} is {value!r}: give a whole number from {least} to {most}, such as {default}.")
     return int(value)
 
 
@@ -275,5 +275,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # before the server handles it, and once it has stopped in good order
     folder, file = Path(os.environ.get("STUDENT", "student")), os.environ.get("MODEL_FILE", "model.int8.onnx")
     app.state.student = Student(folder, file, threads=number("THREADS", 1))
-    uvicorn.run(app, host=os.environ.get("HOST", "127.0.0.1"), port=number("PORT", 8000, least=0), http="h11", ws="none",
+    uvicorn.run(app, host=os.environ.get("HOST", "127.0.0.1"), port=number("PORT", 8000, least=0, most=65_535), http="h11", ws="none",
                 access_log=False, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=30)  # fmt: skip
