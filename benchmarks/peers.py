@@ -327,13 +327,13 @@ def predict(task: Task) -> dict[str, float]:
 # The processes.
 
 
-def load_task(folder: Path, epochs: int, bf16: bool) -> Task:
-    """The task that ``save_task`` wrote; the teacher lies beside its folder."""
+def load_task(rows: Path, epochs: int, bf16: bool) -> Task:
+    """The task in a file of ``save_rows``; the student lies beside it, the teacher beside its folder."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows, models = json.loads((folder / "rows.json").read_text(encoding="utf-8")), []
-    for place in (folder.parent / "teacher", folder / "student"):
+    content, models = json.loads(rows.read_text(encoding="utf-8")), []
+    for place in (rows.parent.parent / "teacher", rows.parent / "student"):
         models += [AutoModelForSequenceClassification.from_pretrained(place).to(device).eval(), AutoTokenizer.from_pretrained(place)]
-    return Task(rows["texts"], rows["labels"], epochs, bf16, *models)
+    return Task(content["texts"], content["labels"], epochs, bf16, *models)
 
 
 def worker(name: str) -> None:
@@ -348,15 +348,15 @@ def worker(name: str) -> None:
 
     for line in iter(sys.stdin.readline, ""):
         job = json.loads(line)
-        folder = Path(job.pop("folder"))
-        task = load_task(folder, **job)
+        rows = Path(job.pop("rows"))
+        task = load_task(rows, **job)
         say("ready")
         clock = Clock(say)
         CONTESTANTS[name](task, clock)
         clock.lap()
-        fresh = AutoModelForSequenceClassification.from_pretrained(folder / "student")  # without what was hung on the other
+        fresh = AutoModelForSequenceClassification.from_pretrained(rows.parent / "student")  # without what was hung on the other
         fresh.load_state_dict(task.student.state_dict())
-        test = json.loads((folder / "rows.json").read_text(encoding="utf-8"))["test_texts"]
+        test = json.loads(rows.read_text(encoding="utf-8"))["test_texts"]
         say(predict_logits(fresh, task.cut, test).tolist())
         del task, fresh
 
@@ -384,11 +384,16 @@ class Contestant:
             raise RuntimeError(f"{self.name} stopped with exit code {self.process.wait()}: its message stands above.")
         return json.loads(line)
 
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
 
-def race(contestants: Sequence[Contestant], folder: Path, epochs: int, bf16: bool) -> dict[str, dict[str, Any]]:
+
+def race(contestants: Sequence[Contestant], rows: Path, epochs: int, bf16: bool) -> dict[str, dict[str, Any]]:
     """Seconds of set-up and of each epoch, and the logits, of every contestant; one works at a time, in an order that rotates."""
     for contestant in contestants:
-        contestant.tell({"folder": str(folder), "epochs": epochs, "bf16": bf16})
+        contestant.tell({"rows": str(rows), "epochs": epochs, "bf16": bf16})
     for contestant in contestants:
         contestant.hear()
     seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
@@ -439,20 +444,24 @@ def batch_order(lengths: Sequence[int], grouped: bool, seed: int = 0) -> np.ndar
     return np.concatenate([generator.permutation(order[:full].reshape(-1, BATCH)).reshape(-1), order[full:]])
 
 
-def save_task(folder: Path, data: Any, teacher: Any, tokenizer: Any, shape: dict[str, Any], count: int, tested: int, grouped: bool) -> None:
-    """Write the texts in the order of their batches and the student at its start, without dropout, as the kit distils."""
+def save_student(folder: Path, data: Any, teacher: Any, tokenizer: Any, shape: dict[str, Any]) -> None:
+    """Write the student at its start, cut out of the teacher, and without dropout, as the kit distils."""
     corpus = [text for split in ("train", "transfer") for text in data[split]["text"]]
     layers, pieces, neurons = shape.get("layers", 2), shape.get("vocabulary_size"), shape.get("intermediate_size")
     student, cut = kdlib.make_student(teacher, tokenizer, layers, "trim", corpus, None, neurons, pieces)
     student.config.hidden_dropout_prob = student.config.attention_probs_dropout_prob = 0.0
     student.save_pretrained(folder / "student")
     cut.save_pretrained(folder / "student")
+
+
+def save_rows(file: Path, data: Any, tokenizer: Any, count: int, tested: int, grouped: bool) -> None:
+    """Write labelled texts in the order of their batches, and the test texts."""
     train = data["train"].filter(lambda row: row["label"] >= 0).shuffle(seed=0)
     texts, labels = train["text"][:count], train["label"][:count]
     order = batch_order([len(ids) for ids in tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]], grouped)
     rows = {"texts": [texts[i] for i in order], "labels": [labels[i] for i in order]}
     rows |= {"test_texts": data["test"]["text"][:tested], "test_labels": data["test"]["label"][:tested]}
-    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    file.write_text(json.dumps(rows), encoding="utf-8")
 
 
 def summarise(results: dict[str, dict[str, Any]], labels: Sequence[int], predicted: dict[str, float]) -> dict[str, dict[str, Any]]:
@@ -553,22 +562,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         contestants = {name: Contestant(name, python) for name, python in pythons.items()}
         for contestant in contestants.values():
-            stack.callback(contestant.process.kill)
+            stack.callback(contestant.stop)
         teacher, tokenizer = kdlib.load_teacher()
         teacher.save_pretrained(f"{scratch}/teacher")
         tokenizer.save_pretrained(f"{scratch}/teacher")
         data = {language: kdlib.load_reviews(language) for language in languages}
         for title, language, grouped, bf16, names, laps in plan:
-            folder = Path(scratch, title)
-            shape = {name: STUDENTS[name][language] for name in STUDENTS if language in STUDENTS[name]}
-            save_task(folder, data[language], teacher, tokenizer, shape, count, tested, grouped)
-            task = load_task(folder, laps, bf16)
+            folder = Path(scratch, language)
+            if not folder.exists():
+                shape = {name: STUDENTS[name][language] for name in STUDENTS if language in STUDENTS[name]}
+                save_student(folder, data[language], teacher, tokenizer, shape)
+            rows = folder / ("grouped.json" if grouped else "random.json")
+            save_rows(rows, data[language], tokenizer, count, tested, grouped)
+            task = load_task(rows, laps, bf16)
             predicted, layers = predict(task), task.student.config.num_hidden_layers
             del task
             print(f"{title}, student of {layers} layer(s), {laps} epochs. Predicted from FLOPs: with the teacher in the loop "
                   f"{predicted['epoch_ratio']:.2f} × as long an epoch, {predicted['total_ratio']:.2f} × in all.", flush=True)  # fmt: skip
-            raced = race([contestants[name] for name in names if name in contestants], folder, laps, bf16)
-            labels = json.loads((folder / "rows.json").read_text(encoding="utf-8"))["test_labels"]
+            raced = race([contestants[name] for name in names if name in contestants], rows, laps, bf16)
+            labels = json.loads(rows.read_text(encoding="utf-8"))["test_labels"]
             row = {"row": title, "language": language, "layers": layers, "grouped": grouped, "bf16": bf16, "epochs": laps, "test": len(labels)}
             row |= {"predicted": predicted, "contestants": summarise(raced, labels, predicted)}
             report["rows"].append(row | {"reached": verdicts(row)})

@@ -23,25 +23,26 @@ LOOPS = ("kdlib", "Trainer (book)", "loop (tutorial)")
 
 
 @pytest.fixture(scope="module")
-def folder(made_once: Any, tiny_reviews: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task of 32 texts in batches of 8 for a student of one layer."""
+def rows(made_once: Any, tiny_reviews: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task of 30 texts in batches of 8 for a student of one layer."""
     place, (tokenizer, teacher) = tmp_path_factory.mktemp("peers") / "task", copy.deepcopy(made_once)
     for part in (teacher, tokenizer):
         part.save_pretrained(place.parent / "teacher")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "BATCH", 8)
-        peers.save_task(place, tiny_reviews, teacher, tokenizer, {"layers": [0]}, count=30, tested=16, grouped=True)
-    return place
+        peers.save_student(place, tiny_reviews, teacher, tokenizer, {"layers": [0]})
+        peers.save_rows(place / "rows.json", tiny_reviews, tokenizer, count=30, tested=16, grouped=True)
+    return place / "rows.json"
 
 
 @pytest.fixture(scope="module")
-def runs(folder: Path) -> dict[str, SimpleNamespace]:
+def runs(rows: Path) -> dict[str, SimpleNamespace]:
     """What each contestant made of the task, and its laps."""
     made = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "BATCH", 8)
         for name in LOOPS:
-            task, laps = peers.load_task(folder, EPOCHS, bf16=False), []
+            task, laps = peers.load_task(rows, EPOCHS, bf16=False), []
             start = copy.deepcopy(task.student.state_dict())
             steps = count_steps(task.student)
             clock = peers.Clock(lambda seconds, laps=laps, steps=steps: laps.append((seconds, len(steps))))
@@ -76,12 +77,13 @@ def test_the_same_student_comes_out(runs: dict[str, SimpleNamespace]) -> None:
         own = trained["kdlib"][key]
         for name in LOOPS[1:]:
             assert torch.equal(runs[name].start[key], first)
-            torch.testing.assert_close(trained[name][key], own, rtol=1e-3, atol=1e-5)
+            if not key.endswith("key.bias"):  # adds the same to all scores of a query: its gradient is rounding, which Adam blows up
+                torch.testing.assert_close(trained[name][key], own, rtol=1e-3, atol=1e-5)
     assert not torch.allclose(trained["kdlib"]["classifier.weight"], runs["kdlib"].start["classifier.weight"], atol=1e-4)
 
 
-def test_flops_are_those_that_pytorch_counts(folder: Path) -> None:
-    task = peers.load_task(folder, EPOCHS, bf16=False)
+def test_flops_are_those_that_pytorch_counts(rows: Path) -> None:
+    task = peers.load_task(rows, EPOCHS, bf16=False)
     for model in (task.teacher, task.student.train()):
         ids = torch.full((6, 11), 5)
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as forward:
@@ -92,14 +94,14 @@ def test_flops_are_those_that_pytorch_counts(folder: Path) -> None:
         assert backward.get_total_flops() == 2 * forward.get_total_flops()
 
 
-def test_the_prediction_is_what_the_batches_cost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prediction_is_what_the_batches_cost(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "BATCH", 8)
-    task = peers.load_task(folder, 5, bf16=False)
+    task = peers.load_task(rows, 5, bf16=False)
     found = peers.predict(task)
     assert found["epoch_ratio"] == 1 + found["teacher_flops"] / found["student_flops"]
     assert 1 < found["total_ratio"] < found["epoch_ratio"]
     assert found["labelling_flops"] == found["teacher_flops"]  # grouped by length on both sides
-    longer = peers.predict(peers.load_task(folder, 500, bf16=False))
+    longer = peers.predict(peers.load_task(rows, 500, bf16=False))
     assert found["total_ratio"] < longer["total_ratio"] < longer["epoch_ratio"] == found["epoch_ratio"]
 
 
