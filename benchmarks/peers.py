@@ -337,7 +337,7 @@ def load_task(rows: Path, epochs: int, bf16: bool) -> Task:
 
 
 def worker(name: str) -> None:
-    """A contestant: for every line on stdin one task; says "ready", the seconds of each lap, and the logits of the test texts."""
+    """A contestant, over stdin and stdout."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes elsewhere
 
@@ -347,18 +347,20 @@ def worker(name: str) -> None:
             sys.exit(1)
 
     for line in iter(sys.stdin.readline, ""):
-        job = json.loads(line)
-        rows = Path(job.pop("rows"))
-        task = load_task(rows, **job)
-        say("ready")
-        clock = Clock(say)
-        CONTESTANTS[name](task, clock)
-        clock.lap()
-        fresh = AutoModelForSequenceClassification.from_pretrained(rows.parent / "student")  # without what was hung on the other
-        fresh.load_state_dict(task.student.state_dict())
-        test = json.loads(rows.read_text(encoding="utf-8"))["test_texts"]
-        say(predict_logits(fresh, task.cut, test).tolist())
-        del task, fresh
+        serve(name, json.loads(line), say)
+
+
+def serve(name: str, job: dict[str, Any], say: Callable[[Any], Any]) -> None:
+    """One task: says "ready", the seconds of each lap, and the logits of the test texts, each time until it is told to go on."""
+    rows = Path(job["rows"])
+    task = load_task(rows, job["epochs"], job["bf16"])
+    say("ready")
+    clock = Clock(say)
+    CONTESTANTS[name](task, clock)
+    clock.lap()
+    fresh = AutoModelForSequenceClassification.from_pretrained(rows.parent / "student")  # without what was hung on the other
+    fresh.load_state_dict(task.student.state_dict())
+    say(predict_logits(fresh, task.cut, json.loads(rows.read_text(encoding="utf-8"))["test_texts"]).tolist())
 
 
 class Contestant:
@@ -524,7 +526,7 @@ def padding_cost(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[s
     return cost
 
 
-def main() -> None:
+def main(*arguments: str) -> None:
     """Predict, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="64 texts, two epochs, Chinese alone: a trial of about a minute")
@@ -534,7 +536,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="epochs (5)")
     parser.add_argument("--textbrewer", type=Path, help="folder of TextBrewer's environment, made there where it is missing (under KDLIB_HOME)")
     parser.add_argument("--no-textbrewer", action="store_true", help="leave TextBrewer out")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     small, results = args.small, Path(__file__).parent / "results" / "peers.json"
     output, languages = args.output or (None if small else results), args.languages or (["zh"] if small else ["zh", "en"])
     count, epochs, tested = args.texts or (64 if small else 640), args.epochs or (2 if small else 5), 128 if small else 2000
@@ -606,4 +608,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["worker"]:
         worker(sys.argv[2])
     else:
-        main()
+        main(*sys.argv[1:])

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import queue
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,6 +131,54 @@ def test_a_summary_compares_epochs_side_by_side() -> None:
     row = {"row": "a row", "predicted": {"epoch_ratio": 5.0, "total_ratio": 2.0}, "contestants": table}
     assert peers.verdicts(row) == {"loop (tutorial)": {"epoch_ratio": True, "total_ratio": False, "same_accuracy": True}}
     assert peers.table_of([row]).loc[("a row", "loop (tutorial)"), "measured"] == "6.0"
+
+
+class Thread:
+    """``peers.Contestant`` without a process."""
+
+    def __init__(self, name: str, python: Any = None) -> None:
+        self.name, self.jobs, self.answers = name, queue.Queue(), queue.Queue()
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def work(self) -> None:
+        """As ``peers.worker``."""
+        while job := self.jobs.get():
+            peers.serve(self.name, job, lambda message: (self.answers.put(message), self.jobs.get()))
+
+    def tell(self, message: Any = None) -> None:
+        """A task, or None: go on."""
+        self.jobs.put(message)
+
+    def hear(self) -> Any:
+        """What it says next."""
+        return self.answers.get(timeout=60)
+
+    stop = tell
+
+
+def test_the_small_form_predicts_measures_and_writes(
+    made_once: Any, tiny_reviews: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(peers, "Contestant", Thread)
+    monkeypatch.setattr(peers.kdlib, "load_teacher", lambda: copy.deepcopy(made_once[::-1]))
+    monkeypatch.setattr(peers.kdlib, "load_reviews", lambda language: tiny_reviews)
+    monkeypatch.setattr(peers, "STUDENTS", {"layers": {"zh": [0]}})
+    monkeypatch.setattr(peers, "fast_bf16", lambda: False)
+    peers.main("--small", "--texts", "32", "--no-textbrewer", "--output", str(tmp_path / "peers.json"))
+    report = json.loads((tmp_path / "peers.json").read_text(encoding="utf-8"))
+    assert report["small"] and report["textbrewer"] == "Left out by --no-textbrewer." and report["machine"]["cores"]
+    assert [(row["row"], list(row["contestants"])) for row in report["rows"]] == [
+        ("zh fp32", list(LOOPS)),
+        ("zh fp32, batches at random", ["kdlib", "loop (tutorial)"]),
+    ]
+    for row in report["rows"]:
+        assert row["predicted"]["epoch_ratio"] > row["predicted"]["total_ratio"] > 1
+        for figures in row["contestants"].values():
+            assert len(figures["epoch_seconds"]) == 2 and figures["agreement"] == 1 and figures["accuracy_difference"][0] == 0
+    assert report["padding"]["kdlib"]["predicted"] == report["padding"]["loop (tutorial)"]["predicted"] == 1  # all 32 in one batch
+    printed = capsys.readouterr().out
+    assert printed.index("Predicted from FLOPs") < printed.index("loop (tutorial): ")
+    assert "zh fp32, against Trainer (book): epoch_ratio" in printed and "Without grouping by length, kdlib" in printed
 
 
 def test_without_textbrewer_one_sentence_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
