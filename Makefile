@@ -43,9 +43,10 @@ test-mutations: .venv/ready  ## make thirteen mistakes in a copy of kdlib, one a
 lab: .venv/ready  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-bench: .venv/ready  ## measure the head, the overhead of the trainer and of kdlib label, students in ONNX, the service, costs of a text; results go to benchmarks/results
+bench: .venv/ready  ## measure kdlib against its peers, the head, the overhead of the trainer and of kdlib label, ONNX, the service, costs of a text; into benchmarks/results
 	$(BIN)/python benchmarks/pooling.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/deploy.py
 	$(BIN)/python benchmarks/label.py
 	$(BIN)/python benchmarks/service.py
