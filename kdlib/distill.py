@@ -156,6 +156,13 @@ class StepBar(TrainerCallback):
         self.bar.close()
 
 
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Set every dropout layer: soft targets leave little to overfit, and on a processor random numbers take time."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+
+
 def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
                      args: DistillationArguments, max_length: int = 128) -> list[dict[str, Any]]:  # fmt: skip
     """Train in place: on the teacher where ``train`` has ``teacher_logits``, else on labels with a plain ``Trainer``.

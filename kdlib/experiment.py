@@ -22,7 +22,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from .corpora import LABEL_NAMES
 from .data import SPLIT_SIZES, load_diagnostics, load_reviews
-from .distill import DistillationArguments, add_teacher_outputs, fingerprint, train_classifier
+from .distill import DistillationArguments, add_teacher_outputs, fingerprint, set_dropout, train_classifier
 from .errors import InputError, require
 from .evaluate import predict_logits
 from .files import kept, progress
@@ -214,9 +214,8 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
             model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
-        for module in model.modules():  # soft targets leave little to overfit, and on a processor random numbers take time
-            if isinstance(module, torch.nn.Dropout) and kind != "labels_only":
-                module.p = settings.dropout
+        if kind != "labels_only":
+            set_dropout(model, settings.dropout)
         set_seed(seed)
         history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed, language), settings.max_length)
         model.save_pretrained(folder)

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from .distill import fingerprint
 from .errors import InputError, require
 from .evaluate import predict_logits
-from .files import locked, progress, written_aside
+from .files import locked, progress, write_json, written_aside
 from .tables import COLUMN_NAMES, SUFFIXES
 from .teachers import load_classifier
 
@@ -113,9 +113,9 @@ def label_missing(rank: int, workers: int, loaded: Any, teacher: str, batch_size
 
 
 def load_labeller(teacher: str, max_length: int) -> Any:
-    """A teacher with a trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
+    """A trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
     model, tokenizer = load_classifier(teacher)
-    require(max_length <= tokenizer.model_max_length, f"max_length is {max_length}: the teacher reads {tokenizer.model_max_length} tokens at most.")
+    require(max_length <= tokenizer.model_max_length, f"max_length is {max_length}: {teacher} reads {tokenizer.model_max_length} tokens at most.")
     return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer  # type: ignore[arg-type]
 
 
@@ -269,12 +269,6 @@ def finish(output: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]
     shutil.rmtree(output / ".progress" / "claims", ignore_errors=True)
     write_json(output / "manifest.json", manifest := counts | settings | {"shards": shards, "versions": versions})
     return manifest
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Write a small file aside and move it into place."""
-    with written_aside(file) as aside:
-        aside.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def sha256(file: Path) -> str:
