@@ -1,6 +1,7 @@
 """The `kdlib` command: fetch, report, sweep, label, redistil, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
 import json
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,6 @@ def redistil(store: Path, new: str | None, replay: str | None, tests: tuple[str,
 
 def parse_value(text: str) -> Any:
     """A value as JSON has it (``3``, ``[0, 5, 11]``, ``null``), any other text as it stands."""
-    try:
+    with suppress(json.JSONDecodeError):
         return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    return text

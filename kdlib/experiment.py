@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
 from .corpora import LABEL_NAMES
 from .data import SPLIT_SIZES, load_diagnostics, load_reviews
@@ -27,7 +27,7 @@ from .errors import InputError, require
 from .evaluate import predict_logits
 from .files import kept, progress
 from .students import make_student
-from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_teacher
+from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_classifier, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
@@ -231,18 +231,13 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
 
 def train_students(data: DatasetDict, teacher: Classifier, settings: Settings) -> dict[str, list[Outcome]]:
     """Every kind of student of one language, one for each seed."""
-    steps = progress([(kind, seed) for kind in KINDS for seed in settings.seeds or []], "students")
-    students: dict[str, list[Outcome]] = {kind: [] for kind in KINDS}
-    for kind, seed in steps:
-        steps.set_description(f"student {data['train'][0]['language']} {kind}, seed {seed}")
-        students[kind].append(train_student(kind, data, *teacher, settings, seed))
-    return students
+    seeds = {kind: progress(settings.seeds, f"{data['train'][0]['language']} student, {kind}, seeds") for kind in KINDS}
+    return {kind: [train_student(kind, data, *teacher, settings, seed) for seed in bar] for kind, bar in seeds.items()}
 
 
 def load_student(outcome: Outcome) -> Classifier:
     """The saved student and its tokenizer, through the Auto classes as anyone would load them."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(outcome.folder)
-    return AutoModelForSequenceClassification.from_pretrained(outcome.folder).eval(), tokenizer
+    return load_classifier(outcome.folder)
 
 
 def label_with_teacher(data: DatasetDict, teacher: Classifier, settings: Settings) -> DatasetDict:

@@ -62,8 +62,7 @@ def redistil(store: Path, texts: Sequence[str], tests: Mapping[str, Dataset], te
     """
     new, old = check_texts(texts), check_texts(replay)
     require(new and tests, f"There are {len(new)} new texts to learn from and {len(tests)} test sets to be judged on: give some of both.")
-    usable, given = 0 <= margin < 1 and 0 < epochs <= 1000 and max_length > 0, f"margin is {margin}, epochs {epochs}, max_length {max_length}"
-    require(usable, f"{given}: give a margin from 0 to below 1, and more than 0 of the others.")
+    require(0 <= margin < 1 and 0 < epochs <= 1000, f"margin is {margin}, epochs {epochs}: give a share from 0 to below 1, and more than 0 epochs.")
     with locked(in_service(store).parent, "kdlib redistil"):
         served, number = in_service(store), 1 + max(int(path.name) for path in store.iterdir() if path.name.isdecimal())
         (model, tokenizer), (judge, judge_tokenizer) = load_labeller(str(served), max_length), load_labeller(teacher, max_length)

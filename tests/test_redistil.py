@@ -314,7 +314,7 @@ def named(labels: list[int], names: list[str]) -> Dataset:
     ({"tests": {"mine": named([0, 1], ["positive", "negative"])}}, "mine needs"), ({"tests": {"mine": named([0, 2], ["negative", "positive", "mixed"])}}, "mine needs"),
     ({"tests": {"mine": table([0, 1], text=["good", None])}}, "Text 1 is None"),
     ({"margin": -0.1}, "margin is -0.1"), ({"margin": 1.0}, "margin is 1.0"), ({"margin": float("nan")}, "margin is nan"),
-    ({"epochs": 0}, "epochs 0"), ({"epochs": float("inf")}, "epochs inf"), ({"max_length": 0}, "max_length 0"), ({"max_length": 129}, "reads 128 tokens"),
+    ({"epochs": 0}, "epochs 0"), ({"epochs": float("inf")}, "epochs inf"), ({"max_length": 0}, "max_length is 0"), ({"max_length": 129}, "reads 128 tokens"),
     ({"teacher": "no/such-teacher"}, "no/such-teacher"),
 ])  # fmt: skip
 def test_bad_input_is_one_sentence_and_nothing_is_trained(given: dict[str, Any], says: str, store: Path, run: Any) -> None:
