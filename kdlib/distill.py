@@ -4,13 +4,12 @@ The teacher runs once over the texts (``add_teacher_outputs``); training never h
 the text and not to token ids, so the student may cut the text with any tokenizer.
 """
 
-import copy
 import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,8 +89,7 @@ class DistillationTrainer(Trainer):
         super()._set_signature_columns_if_needed()
         self._signature_columns: Any = sorted({*(self._signature_columns or []), "teacher_logits"})
 
-    def compute_loss(self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False,
-                     num_items_in_batch: Any = None) -> Any:  # fmt: skip
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """The distillation loss of one batch (``losses.distillation_loss``)."""
         features, args = dict(inputs), self.args
         labels, teacher = features.pop("labels"), features.pop("teacher_logits", None)
@@ -156,6 +154,13 @@ class StepBar(TrainerCallback):
         self.bar.close()
 
 
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Set every dropout layer: soft targets leave little to overfit, and on a processor random numbers take time."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+
+
 def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Dataset, validation: Dataset,
                      args: DistillationArguments, max_length: int = 128) -> list[dict[str, Any]]:  # fmt: skip
     """Train in place: on the teacher where ``train`` has ``teacher_logits``, else on labels with a plain ``Trainer``.
@@ -169,8 +174,7 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     # A processor compiles its products anew for each length of a batch, and keeps them: fewer lengths are faster and smaller.
     collator = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=None if max_length % 8 else 8)
     with tempfile.TemporaryDirectory() as scratch:
-        settings = copy.copy(args)
-        settings.output_dir, settings.disable_tqdm = scratch, True
+        settings = replace(args, output_dir=scratch, disable_tqdm=True)
         rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
         trainer = kind(model=model, args=settings, train_dataset=rows, eval_dataset=held_out, compute_metrics=accuracy_metric,
                        data_collator=collator, callbacks=[StepBar(), *stop])  # fmt: skip

@@ -52,8 +52,6 @@ def gpu_finding() -> Finding:
         return Finding("gpu", "Apple MPS, used by PyTorch")
     if shutil.which("nvidia-smi") is None:
         return Finding("gpu", "none, which is fine: everything here runs on the CPU")
-    if torch.version.cuda is None:
-        remedy = "install PyTorch for CUDA (notebook 08, section 1): this one was built for the CPU."
-    else:
-        remedy = f"run nvidia-smi: PyTorch needs a driver for CUDA {torch.version.cuda}, and CUDA_VISIBLE_DEVICES must not hide the GPU."
-    return Finding("gpu", "NVIDIA, not used by PyTorch", False, remedy)
+    other = "install PyTorch for CUDA (notebook 08, section 1): this one was built for the CPU."
+    driver = f"run nvidia-smi: PyTorch needs a driver for CUDA {torch.version.cuda}, and CUDA_VISIBLE_DEVICES must not hide the GPU."
+    return Finding("gpu", "NVIDIA, not used by PyTorch", False, driver if torch.version.cuda else other)

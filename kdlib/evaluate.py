@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import special, stats
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from .errors import require
 
@@ -30,14 +30,18 @@ def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
 
 
 def classify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[str], max_length: int) -> torch.Tensor:
-    """Logits [batch, K] on the CPU, from texts; the copy waits until a GPU has finished.
+    """Logits [batch, K] on the CPU, from texts."""
+    return run(model, tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt"))
+
+
+def run(model: PreTrainedModel, encoded: BatchEncoding) -> torch.Tensor:
+    """Logits [batch, K] on the CPU, from padded tokens; the copy waits until a GPU has finished.
 
     The model gets what its ``forward`` names of the tokenizer's output: DistilBERT takes no token_type_ids.
     """
-    encoded = tokenizer(batch, truncation=True, max_length=max_length, padding=True, return_tensors="pt").to(model.device)
     parameters = inspect.signature(model.forward).parameters
     names = [name for name in encoded if name in parameters] or ["input_ids", "attention_mask"]
-    return model(**{name: encoded[name] for name in names}).logits.cpu()
+    return model(**{name: encoded[name].to(model.device) for name in names}).logits.cpu()
 
 
 def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch_size: int = 64,
@@ -51,11 +55,13 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
     """
     texts = check_texts(texts)
     logits = np.zeros((len(texts), int(model.config.num_labels or 0)), np.float32)
-    order = np.argsort([len(tokenizer(text, truncation=True, max_length=max_length)["input_ids"]) for text in texts], kind="stable")
+    blocks = (tokenizer(texts[i : i + 1000], truncation=True, max_length=max_length).data for i in range(0, len(texts), 1000))
+    tokens = [dict(zip(block, text, strict=True)) for block in blocks for text in zip(*block.values(), strict=True)]
+    order = np.argsort([len(text["input_ids"]) for text in tokens], kind="stable")
     with evaluation_mode(model):
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
-            logits[rows] = classify(model, tokenizer, [texts[i] for i in rows], max_length).float().numpy()
+            logits[rows] = run(model, tokenizer.pad([tokens[i] for i in rows], return_tensors="pt")).float().numpy()
     return logits
 
 

@@ -18,16 +18,16 @@ from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
 from .corpora import LABEL_NAMES
 from .data import SPLIT_SIZES, load_diagnostics, load_reviews
-from .distill import DistillationArguments, add_teacher_outputs, fingerprint, train_classifier
+from .distill import DistillationArguments, add_teacher_outputs, fingerprint, set_dropout, train_classifier
 from .errors import InputError, require
 from .evaluate import predict_logits
 from .files import kept, progress
 from .students import make_student
-from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_teacher
+from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_classifier, load_teacher
 
 PROFILES: dict[str, dict[str, Any]] = {
     "slice": {"seeds": [0], "rows": 96, "transfer_size": 160, "epochs": 1, "labels_only_epochs": 1, "teacher_training": "none"},
@@ -214,9 +214,8 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
             model, own_tokenizer = make_student(teacher, tokenizer, settings.of("layers", language, 2), settings.vocabulary, corpus, *sizes)
         labelled = data["train"].filter(lambda row: row["label"] >= 0)
         rows = labelled.remove_columns("teacher_logits") if kind == "labels_only" else concatenate_datasets([labelled, data["transfer"]])
-        for module in model.modules():  # soft targets leave little to overfit, and on a processor random numbers take time
-            if isinstance(module, torch.nn.Dropout) and kind != "labels_only":
-                module.p = settings.dropout
+        if kind != "labels_only":
+            set_dropout(model, settings.dropout)
         set_seed(seed)
         history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed, language), settings.max_length)
         model.save_pretrained(folder)
@@ -232,18 +231,13 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
 
 def train_students(data: DatasetDict, teacher: Classifier, settings: Settings) -> dict[str, list[Outcome]]:
     """Every kind of student of one language, one for each seed."""
-    steps = progress([(kind, seed) for kind in KINDS for seed in settings.seeds or []], "students")
-    students: dict[str, list[Outcome]] = {kind: [] for kind in KINDS}
-    for kind, seed in steps:
-        steps.set_description(f"student {data['train'][0]['language']} {kind}, seed {seed}")
-        students[kind].append(train_student(kind, data, *teacher, settings, seed))
-    return students
+    seeds = {kind: progress(settings.seeds, f"{data['train'][0]['language']} student, {kind}, seeds") for kind in KINDS}
+    return {kind: [train_student(kind, data, *teacher, settings, seed) for seed in bar] for kind, bar in seeds.items()}
 
 
 def load_student(outcome: Outcome) -> Classifier:
     """The saved student and its tokenizer, through the Auto classes as anyone would load them."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(outcome.folder)
-    return AutoModelForSequenceClassification.from_pretrained(outcome.folder).eval(), tokenizer
+    return load_classifier(outcome.folder)
 
 
 def label_with_teacher(data: DatasetDict, teacher: Classifier, settings: Settings) -> DatasetDict:

@@ -163,7 +163,6 @@ def parity(reference_logits: ArrayLike, other_logits: ArrayLike, labels: ArrayLi
     ``largest_difference``, of any probability. Raises ``InputError`` as `kdlib.evaluate`.
     """
     pair = [np.asarray(logits, float) for logits in (reference_logits, other_logits)]
-    names = [str(i) for i in range(pair[0].shape[-1])]
-    before, after = (evaluate(labels, logits, names).accuracy for logits in pair)
+    before, after = (evaluate(labels, logits, [*map(str, range(pair[0].shape[-1]))]).accuracy for logits in pair)
     gap = float(np.abs(softmax(pair[0], axis=-1) - softmax(pair[1], axis=-1)).max())
     return {"n": len(pair[0]), "agreement": agreement(*pair), "reference_accuracy": before, "accuracy": after, "largest_difference": gap}

@@ -1,6 +1,7 @@
 """Where files live, and how they are written so that a crash leaves nothing half done."""
 
 import ctypes
+import json
 import os
 import sys
 import tempfile
@@ -70,6 +71,12 @@ def written_aside(target: Path) -> Iterator[Path]:
         finally:
             if old.exists() and not target.exists():
                 old.replace(target)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write a small file aside and move it into place."""
+    with written_aside(file) as aside:
+        aside.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def locked(folder: Path, command: str) -> Any:

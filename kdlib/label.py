@@ -6,7 +6,6 @@ However a run ends, the same command goes on with what is missing, and no row is
 shards of a run: each claims one, labels it, and goes on to the next that nobody has.
 """
 
-import csv
 import hashlib
 import json
 import shutil
@@ -27,8 +26,8 @@ from filelock import FileLock, Timeout
 from .distill import fingerprint
 from .errors import InputError, require
 from .evaluate import predict_logits
-from .files import locked, progress, written_aside
-from .tables import COLUMN_NAMES, SUFFIXES
+from .files import locked, progress, write_json, written_aside
+from .tables import COLUMN_NAMES, SUFFIXES, read_records
 from .teachers import load_classifier
 
 TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
@@ -113,9 +112,9 @@ def label_missing(rank: int, workers: int, loaded: Any, teacher: str, batch_size
 
 
 def load_labeller(teacher: str, max_length: int) -> Any:
-    """A teacher with a trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
+    """A trained classifier of any number of classes, on the accelerator where there is one, and its tokenizer."""
     model, tokenizer = load_classifier(teacher)
-    require(max_length <= tokenizer.model_max_length, f"max_length is {max_length}: the teacher reads {tokenizer.model_max_length} tokens at most.")
+    require(0 < max_length <= tokenizer.model_max_length, f"max_length is {max_length}: {teacher} reads {tokenizer.model_max_length} tokens at most.")
     return model.to(torch.accelerator.current_accelerator() or "cpu"), tokenizer  # type: ignore[arg-type]
 
 
@@ -150,31 +149,6 @@ def find_text_column(source: Path, schema: pa.Schema, chosen: str | None) -> str
     kind = getattr(schema.field(found[0]).type, "value_type", schema.field(found[0]).type)  # of a dictionary, what it holds
     require(kind in TEXT_TYPES, f"{source}: the column {found[0]} holds {kind}, not text; {remedy}.")
     return found[0]
-
-
-def read_records(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """The rows of a CSV or JSON lines file one by one; where one cannot be read an empty one, and the reason."""
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        rows: Iterator[Any] = map(json.loads, filter(str.strip, lines))
-        if table := file.suffix.lower() in (".csv", ".tsv"):
-            first = next(filter(str.strip, lines), "")
-            mark = max(",;\t|", key=first.count)
-            header = [name.strip() for name in next(csv.reader([first], delimiter=mark))]
-            require(len(set(header)) == len(header), f"{file} has two columns of one name ({first.strip():.200}): rename one.")
-            rows = csv.DictReader(lines, header, delimiter=mark, strict=True)  # the key None has fields too many, the value None is one too few
-        while True:
-            try:
-                row = next(rows)
-                json.dumps(row, ensure_ascii=False).encode()  # refuses surrogates, which stand for bytes that are not UTF-8
-                require(isinstance(row, dict), "it is no JSON object")
-                require(not table or None not in (*row, *row.values()), "it has more or fewer fields than the header")
-                yield row, ""
-            except StopIteration:
-                return
-            except UnicodeEncodeError:
-                yield {}, "the row is not valid UTF-8"
-            except (ValueError, RecursionError, csv.Error) as error:
-                yield {}, f"the row cannot be read: {error}"
 
 
 def read_tables(file: Path, schema: pa.Schema, column: str, size: int) -> Iterator[tuple[pa.Table, list[Any], list[str]]]:
@@ -269,12 +243,6 @@ def finish(output: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]
     shutil.rmtree(output / ".progress" / "claims", ignore_errors=True)
     write_json(output / "manifest.json", manifest := counts | settings | {"shards": shards, "versions": versions})
     return manifest
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Write a small file aside and move it into place."""
-    with written_aside(file) as aside:
-        aside.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def sha256(file: Path) -> str:

@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 
 from .errors import require
 from .experiment import Outcome, Settings, load_student
-from .files import packaged, written_aside
+from .files import packaged, write_json, written_aside
 from .measure import result_table, summary_sentences
 
 NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
@@ -91,6 +91,5 @@ def model_card(language: str, figures: Mapping[str, Any]) -> str:
 def write_metrics(settings: Settings, languages: Mapping[str, Any], environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write ``metrics.json`` and return its content."""
     metrics = {"profile": settings.profile, "seeds": settings.seeds, "settings": asdict(settings), **environment, "languages": dict(languages)}
-    with written_aside(folder / "metrics.json") as aside:
-        aside.write_text(json.dumps(metrics, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(folder / "metrics.json", metrics)
     return metrics

@@ -5,10 +5,10 @@ rows that it names are counted from 1 without the header, each file or split on 
 """
 
 import csv
-import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -139,35 +139,50 @@ def _read_file(path: Path) -> pd.DataFrame:
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not lines or path.suffix.lower() == ".txt":
         return pd.DataFrame({"text": lines}, dtype=object)
-    return _read_csv(text, path) if path.suffix.lower() in (".csv", ".tsv") else _read_json(text, path)
-
-
-def _read_csv(text: str, path: Path) -> pd.DataFrame:
-    first = text.strip().splitlines()[0]
-    mark = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
-    require(mark in first or _fold(first) in COLUMN_NAMES["text"].split(), f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
-    rows: list[list[str]] = []
-    try:
-        for row in filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)):
-            rows.append(row)
-            problem = f"{path}: row {len(rows) - 1} has {len(row)} fields, the header {len(rows[0])}"
-            require(len(row) == len(rows[0]), f"{problem}; quote texts that hold the delimiter {mark!r}.")
-    except csv.Error as error:
-        raise InputError(f"{path}: row {len(rows)}: {error}; close quotes, double those inside.") from error
-    header = [name.strip() for name in rows[0]]
-    require(len(set(header)) == len(header), f"{path}: rename columns of one name ({_listed(header)}).")
-    return pd.DataFrame(rows[1:], columns=header, dtype=object)
-
-
-def _read_json(text: str, path: Path) -> pd.DataFrame:
+    if table := path.suffix.lower() in (".csv", ".tsv"):
+        first = text.strip().splitlines()[0]
+        known = any(mark in first for mark in ",;\t|") or _fold(first) in COLUMN_NAMES["text"].split()
+        require(known, f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        try:
-            rows += [dict(json.loads(line).items())] if line.strip() else []
-            json.dumps(rows[-1:], ensure_ascii=False).encode()  # refuses lone surrogates, which are not text
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise InputError(f"{path}: line {number} is no JSON object; write one a line.") from error
+    numbers = [number for number, line in enumerate(re.split("\r\n?|\n", text), 1) if line.strip()]
+    remedy = "quote texts that hold the delimiter, close quotes, double those inside" if table else "give a JSON object, one a line"
+    for row, reason in read_records(path):
+        place = f"row {len(rows) + 1}" if table else f"line {numbers[len(rows)]}"
+        require(not reason, f"{path}: {place}{reason.removeprefix('the row')}; {remedy}.")
+        rows.append(row)
     return pd.DataFrame(rows, dtype=object)
+
+
+def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The rows of a CSV or JSON lines file one by one; where one cannot be read an empty one, and the reason."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        rows: Iterator[Any] = map(json.loads, filter(str.strip, lines))
+        if table := path.suffix.lower() in (".csv", ".tsv"):
+            first = next(filter(str.strip, lines), "")
+            try:
+                mark = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+                rows = filter(None, csv.reader(chain([first], lines), delimiter=mark, strict=True))
+                header = [name.strip() for name in next(rows, [])]
+            except csv.Error as error:
+                raise InputError(f"{path}: the header cannot be read: {error}; close quotes, double those inside.") from error
+            require(len(set(header)) == len(header), f"{path} has two columns of one name ({_listed(header)}): rename one.")
+        while True:
+            try:
+                row = next(rows)
+                if table and len(row) != len(header):
+                    yield {}, f"the row has {len(row)} fields, more or fewer fields than the header ({len(header)}, delimiter {mark!r})"
+                    continue
+                record = dict(zip(header, row, strict=True) if table else row.items())
+                json.dumps(record, ensure_ascii=False).encode()  # refuses surrogates, which stand for bytes that are not UTF-8
+                yield record, ""
+            except StopIteration:
+                return
+            except UnicodeEncodeError:
+                yield {}, "the row is not valid UTF-8"
+            except AttributeError:
+                yield {}, "the row is no JSON object"
+            except (ValueError, RecursionError, csv.Error) as error:
+                yield {}, f"the row cannot be read: {error}"
 
 
 def _fold(name: str) -> str:

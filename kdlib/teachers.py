@@ -65,9 +65,8 @@ def load_checkpoint(name: str, label_names: Sequence[str] | None) -> tuple[PreTr
     except (OSError, ValueError, SafetensorError) as error:
         remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
         raise InputError(f"No model could be loaded from {name!r}: {remedy} ({str(error).splitlines()[0]}).") from error
-    problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)}"
-    remedy = f"({', '.join(label_names)}): choose a teacher for these classes, or fine-tune one."
-    require(config.num_labels == len(label_names), f"{problem} {remedy}")
+    problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} ({', '.join(label_names)})"
+    require(config.num_labels == len(label_names), f"{problem}: choose a teacher for these classes, or fine-tune one.")
     return model, tokenizer
 
 

@@ -36,7 +36,7 @@ def words(text: str) -> str:
 def test_help_lists_the_subcommands_in_a_sentence_each() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("fetch", "report", "sweep", "label", "export", "doctor"):
+    for name in ("fetch", "report", "sweep", "label", "redistil", "export", "doctor"):
         assert re.search(rf"^  {name}\s+\w+", result.stdout, re.MULTILINE), name
 
 
@@ -137,6 +137,7 @@ def raise_on_call(error: BaseException) -> Any:
 @pytest.mark.parametrize(("module", "name", "arguments"), [
     ("report", "run_report", ["report"]), ("sources", "fetch", ["fetch", "zh"]), ("doctor", "diagnose", ["doctor"]),
     ("label", "label_files", ["label", "texts.csv", "--output", "out"]), ("sweep", "run_sweep", ["sweep", "alpha=[1]"]),
+    ("redistil", "roll_back", ["redistil", "store", "--back"]),
 ])  # fmt: skip
 def test_every_subcommand_stops_quietly(monkeypatch: pytest.MonkeyPatch, module: str, name: str, arguments: list[str]) -> None:
     replace(monkeypatch, module, name, raise_on_call(InputError("The table is empty: give one with rows.")))

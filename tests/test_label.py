@@ -200,6 +200,13 @@ def test_columns_of_text_files_become_text(tmp_path: Path, teacher: str) -> None
     ]  # fmt: skip
 
 
+def test_the_header_decides_the_delimiter_and_not_its_names(tmp_path: Path, teacher: str) -> None:
+    (tmp_path / "a.csv").write_text('"text, or review, or comment";"id"\ngreat fun, really;1\n', encoding="utf-8")
+    label_files(tmp_path / "a.csv", tmp_path / "output", teacher, text_column="text, or review, or comment")
+    (row,) = shards_of(tmp_path / "output")
+    assert (row["text, or review, or comment"], row["id"]) == ("great fun, really", "1")
+
+
 def test_a_folder_is_read_by_name_and_shards_do_not_span_files(tmp_path: Path, teacher: str) -> None:
     source = tmp_path / "input"
     source.mkdir()

@@ -446,6 +446,14 @@ def test_the_header_decides_the_delimiter_and_not_the_texts(tmp_path: Path) -> N
     assert read_table(path, "text, or review", language="en")["text"][0] == "text 0, a, b | c"
 
 
+def test_a_header_may_have_line_ends_inside_quotes_and_must_close_them(tmp_path: Path) -> None:
+    records = [{"label": row["label"], "text\n(in your words)": row["text"]} for row in rows()]
+    path = write_csv(tmp_path / "a.csv", records)
+    assert read_table(path, "text\n(in your words)", language="en")["text"][:] == [row["text"] for row in rows()]
+    path.write_text('text,"label\nbon,pos\n', encoding="utf-8")
+    fails(path, "a.csv", "header", "unexpected end", "close quotes")
+
+
 @pytest.mark.parametrize("line", ["[1, 2]", "{", '"text"', "null", '{"text": "\\ud800"}', "[" * 100_000])
 def test_json_errors(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.jsonl"
