@@ -7,6 +7,7 @@ and attention, counted by hand and checked with torch's counter; those of paddin
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,7 @@ def students_by_labels(teacher: Classifier, onnx: OnnxClassifier, data: DatasetD
     result = {"seeds": settings.seeds, "labels": len(whole["fp32"]), "test": len(truth)}
     for name, hits in correct.items():
         result[name] = {"agreement": agreement(whole["fp32"], whole[name]), "kl": kl(whole["fp32"], whole[name]),
-                        "accuracy": hits.mean(1).tolist(), "difference": list(paired_bootstrap(hits, correct["fp32"]))}  # fmt: skip
+                        "accuracy": hits.mean(1).tolist(), "difference": asdict(paired_bootstrap(hits, correct["fp32"]))}  # fmt: skip
     return result
 
 

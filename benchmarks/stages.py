@@ -22,13 +22,12 @@ from datasets import Dataset
 import kdlib
 from kdlib.distill import DistillationArguments, train_classifier
 from kdlib.errors import InputError
+from kdlib.evaluate import evaluate
 from kdlib.experiment import Settings, fast_bf16
 from kdlib.files import home
 from kdlib.label import label_files
-from kdlib.measure import cost, evaluate
 from kdlib.packaged import packaged_checkpoint
 from kdlib.profile import peak_memory
-from kdlib.report import run_report
 from kdlib.sources import fetch, load_sources
 from kdlib.teachers import finetune_teacher, load_classifier
 
@@ -107,6 +106,8 @@ def training(job: dict[str, Any], folder: Path) -> Work:
 
 def measuring(job: dict[str, Any], folder: Path) -> Work:
     """Size, FLOPs and time of teacher and student, and the student's accuracy, as a report measures them."""
+    from kdlib.measure import cost  # here, so that the other stages do not hold what it brings
+
     rows = rows_of(job)
     settings, labels = Settings(profile="slice"), np.array(rows["label"])
 
@@ -121,6 +122,8 @@ def measuring(job: dict[str, Any], folder: Path) -> Work:
 
 def reporting(job: dict[str, Any], folder: Path) -> Work:
     """A whole report: of the kit's corpora, a slice of one language; else of the file, half of it without labels."""
+    from kdlib.report import run_report  # likewise
+
     new_home(folder, "sources", "teachers/multilingual-e5-small")
     if job["real"]:
         return lambda: run_report(folder / "reports", profile="slice", languages=["zh"])
