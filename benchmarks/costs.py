@@ -31,7 +31,7 @@ import torch
 from datasets import Dataset
 from deploy import beginnings
 from label import save_tiny_teacher
-from limit import distance_to_limit
+from limit import distance_to_limit, neighbours
 from side_by_side import interleaved, middle, slope, without_fixed_cost
 from stages import CLASSES, VERDICTS, WORDS, made_up, measure
 
@@ -193,8 +193,8 @@ def to_the_limit(bench: Bench) -> dict[str, Any]:
     data, settings = next(iter(load_datasets(bench.settings()).values())), bench.settings()
     exported = export_onnx(*teacher, bench.folder / "onnx")
     onnx = {name: OnnxClassifier(exported, int8=name == "int8") for name in ("fp32", "int8")}
-    count, rounds, square = (32, 2, 64) if bench.small else (256, 6, 2048)
-    return distance_to_limit(teacher, onnx, bench.texts()[:count], data, settings, rounds, square)
+    runs, rounds, square = (1, 2, 64) if bench.small else (3, 5, 2048)
+    return distance_to_limit(teacher, onnx, neighbours(teacher[1], bench.texts(), runs), data, settings, rounds, square)
 
 
 PARTS = {"rows": by_rows, "length": by_length, "threads": by_threads, "memory": by_stage, "limit": to_the_limit}

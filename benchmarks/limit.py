@@ -24,6 +24,7 @@ from kdlib.experiment import Classifier, Settings, fast_bf16, train_student
 from kdlib.export import OnnxClassifier
 
 GOALS = {"share": 0.6}
+SHARES = {"fp32": "fp32", "bf16": "bf16", "bf16, weights too": "bf16"}  # what is compared with plain products, and in which precision
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH, LENGTH = 64, 128  # of kdlib label
 # Parts of the names of torch's operations, the first that fits.
@@ -49,6 +50,16 @@ def counted_flops(model: Any, texts: int, tokens: int) -> int:
     with evaluation_mode(model), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(input_ids=ids, attention_mask=torch.ones_like(ids))
     return counter.get_total_flops()
+
+
+def neighbours(tokenizer: Any, texts: Sequence[str], runs: int) -> list[str]:
+    """``runs`` times two batches of texts that follow each other by length, spread over all of ``texts``.
+
+    So a few batches hold as little padding as those of a whole shard of ``kdlib label``.
+    """
+    ordered = sorted(texts, key=lambda text: len(tokenizer(text, truncation=True, max_length=LENGTH)["input_ids"]))
+    middles = (len(ordered) * (2 * run + 1) // (2 * runs) for run in range(runs))
+    return [text for place in middles for text in ordered[max(0, place - BATCH) : place + BATCH]]
 
 
 def batch_shapes(lengths: Sequence[int], size: int = BATCH) -> list[tuple[int, int]]:
@@ -111,7 +122,7 @@ def kl(reference: np.ndarray, other: np.ndarray) -> float:
 
 
 def in_bf16(work: Callable[[], Any], enabled: bool = True) -> Any:
-    """Under autocast, as ``add_teacher_outputs(bf16=True)``."""
+    """Under autocast, which casts the weights anew in each product, as ``add_teacher_outputs(bf16=True)``."""
     with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
         return work()
 
@@ -119,9 +130,10 @@ def in_bf16(work: Callable[[], Any], enabled: bool = True) -> Any:
 def labellers(teacher: Classifier, onnx: dict[str, OnnxClassifier], texts: list[str]) -> dict[str, Callable[[], np.ndarray]]:
     """Every way to label ``texts``; each gives the logits."""
     model, tokenizer = teacher
-    quantised = eight_bits(model)
+    quantised, halved = eight_bits(model), copy.deepcopy(model).to(torch.bfloat16)
     ways = {"fp32": lambda: kdlib.predict_logits(model, tokenizer, texts, BATCH, LENGTH)}
     ways["bf16"] = lambda: in_bf16(ways["fp32"])
+    ways["bf16, weights too"] = lambda: kdlib.predict_logits(halved, tokenizer, texts, BATCH, LENGTH)
     ways["int8, torch"] = lambda: kdlib.predict_logits(quantised, tokenizer, texts, BATCH, LENGTH)
     return ways | {f"{name}, ONNX": lambda file=file: file.predict_logits(texts, BATCH, LENGTH) for name, file in onnx.items()}
 
@@ -141,8 +153,8 @@ def shares(teacher: Classifier, ways: dict[str, Callable[[], np.ndarray]], texts
     seconds = interleaved(ways | plain, rounds)
     result: dict[str, Any] = {"texts": len(texts), "tflop": done / 1e12, "useful_tflop": useful / 1e12, "padding": 1 - useful / done,
                               "batches": shapes, "square": square, "gflops": {}, "share": {}, "useful_share": {}, "speed": {}}  # fmt: skip
-    for name in PRECISIONS:
-        reached = {kind: amounts[f"{kind}, {name}"] / seconds[f"{kind}, {name}"] for kind in ("feed-forward", "square")}
+    for name, precision in SHARES.items():
+        reached = {kind: amounts[f"{kind}, {precision}"] / seconds[f"{kind}, {precision}"] for kind in ("feed-forward", "square")}
         result["gflops"][name] = {kind: middle(rate / 1e9) for kind, rate in reached.items()} | {"labelling": middle(done / seconds[name] / 1e9)}
         best = np.maximum(*reached.values())
         result["share"][name], result["useful_share"][name] = (middle(work / seconds[name] / best) for work in (done, useful))
@@ -156,7 +168,7 @@ def variants(teacher: Classifier, texts: list[str], rounds: int) -> dict[str, An
     """How many times faster one change makes the labelling of ``texts``, each by itself."""
     model, tokenizer = teacher
     ready = padded(tokenizer, texts)
-    shapes, halved = [tuple(batch["input_ids"].shape) for batch in ready], copy.deepcopy(model).to(torch.bfloat16)
+    shapes = [tuple(batch["input_ids"].shape) for batch in ready]
 
     def label(size: int = BATCH) -> None:
         kdlib.predict_logits(model, tokenizer, texts, size, LENGTH)
@@ -176,8 +188,6 @@ def variants(teacher: Classifier, texts: list[str], rounds: int) -> dict[str, An
     for name, dtype in PRECISIONS.items():
         chosen = {change: lambda work=work, on=name == "bf16": in_bf16(work, on) for change, work in changes.items()}
         chosen["the products of its layers alone"] = all_products(model.config, shapes, dtype)
-        if name == "bf16":
-            chosen["weights kept in bfloat16"] = lambda: forward(halved, padded(tokenizer, texts))
         seconds = interleaved(chosen, rounds)
         result[name] = {change: middle(seconds["as it is"] / taken) for change, taken in seconds.items()}
     return result
@@ -221,14 +231,15 @@ def students_by_labels(teacher: Classifier, onnx: OnnxClassifier, data: DatasetD
 
 def distance_to_limit(teacher: Classifier, onnx: dict[str, OnnxClassifier], texts: list[str], data: DatasetDict, settings: Settings,
                       rounds: int, square: int) -> dict[str, Any]:  # fmt: skip
-    """All of it."""
+    """All of it; ``texts`` are `neighbours`, of which single changes are tried on the two batches in the middle."""
+    half = len(texts) // 2
     check = {"texts": 4, "tokens": 32, "by_hand": flops(teacher[0].config, 4, 32), "counted": counted_flops(teacher[0], 4, 32)}
     result = {"goals": GOALS, "flops": check, "units_for_bf16": fast_bf16()}
     result |= shares(teacher, labellers(teacher, onnx, texts), texts, square, rounds)
     print({name: result[name] for name in ("gflops", "share", "useful_share", "speed")}, flush=True)
-    result["times_faster"] = variants(teacher, texts[::2], max(2, rounds // 2))
+    result["times_faster"] = variants(teacher, texts[max(0, half - BATCH) : half + BATCH], max(2, rounds - 2))
     print(result["times_faster"], flush=True)
-    result["time_by_kind"] = time_by_kind(teacher, texts[::2])
+    result["time_by_kind"] = time_by_kind(teacher, texts)
     print(result["time_by_kind"], flush=True)
     result["students"] = students_by_labels(teacher, onnx["int8"], data, settings)
     print(result["students"], flush=True)
