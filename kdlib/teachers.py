@@ -76,10 +76,9 @@ def load_classifier(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeni
 
     Raises ``InputError`` for a name that cannot be loaded, and for a checkpoint without a trained classifier.
     """
-    if str(name) == "packaged":
-        return load_teacher()  # its encoder comes without a head, and the shipped adapter brings a trained one
-    model, tokenizer = load_checkpoint(str(name), None)
-    require(has_trained_head(model.config), f"The checkpoint {name} has no trained classifier: fine-tune it first, or give one that has.")
+    # The packaged encoder comes without a head, and the shipped adapter brings a trained one.
+    model, tokenizer = load_teacher() if name == "packaged" else load_checkpoint(str(name), None)
+    require(name == "packaged" or has_trained_head(model.config), f"The checkpoint {name} has no trained classifier: fine-tune it first, or give another.")
     return model, tokenizer
 
 
