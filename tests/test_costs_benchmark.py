@@ -127,6 +127,32 @@ def test_a_student_reaches_a_goal_with_its_whole_interval() -> None:
     assert failed == ["faster at 64 tokens", "accuracy, test"]
 
 
+def test_a_student_is_compared_with_its_exports_and_its_teacher(
+    tiny_teacher: Any, tiny_tokenizer: Any, tiny_reviews: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolated_home: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    import deploy
+
+    from kdlib import add_teacher_outputs, make_student
+
+    monkeypatch.setattr(deploy, "ROUNDS", 2)
+    monkeypatch.setattr(deploy, "CALLS", {1: 1, 32: 1})
+    data = tiny_reviews.__class__({**tiny_reviews, "test": add_teacher_outputs(tiny_reviews["test"], tiny_teacher, tiny_tokenizer)})
+    students = {"whole": make_student(tiny_teacher, tiny_tokenizer, 4, "full")}  # all layers of the teacher: its logits
+    found = deploy.compare(data, (tiny_teacher, tiny_tokenizer), 10**6, students, tmp_path)
+    assert found["students"].keys() == students.keys() and len(found["latency"]) == len(deploy.SETTINGS)
+    for times in found["latency"].values():
+        assert times.keys() == {"teacher", *(f"whole, {kind}" for kind in ("PyTorch", "ONNX", "int8"))}
+        assert all(figures["median_ms"] <= figures["p95_ms"] for figures in times.values())
+        assert times["teacher"]["interval"] == [1, 1]
+    whole = found["students"]["whole"]
+    assert whole["parity"]["test, ONNX"]["agreement"] == 1 and whole["int8"]["n"] == 16
+    assert whole["parity"]["test, ONNX"]["reference_accuracy"] == found["teacher"]["accuracy"]
+    assert 0 < whole["bytes"]["int8"] < whole["bytes"]["ONNX"] and whole["times_smaller"]["int8"] == 10**6 / whole["bytes"]["int8"]
+    assert {"faster at 32 tokens", "smaller", "agreement, test", "accuracy, test"} <= whole["reached"].keys()
+
+
+
 def test_recorded_figures_are_no_trial_and_the_figure_can_be_drawn() -> None:
     figure({})
     if RECORDED.exists():
