@@ -32,6 +32,7 @@ from datasets import Dataset
 from deploy import beginnings
 from label import save_tiny_teacher
 from limit import distance_to_limit, neighbours
+from matplotlib.ticker import LogLocator, NullLocator
 from side_by_side import interleaved, middle, slope, without_fixed_cost
 from stages import CLASSES, VERDICTS, WORDS, made_up, measure
 
@@ -204,20 +205,23 @@ def figure(result: dict[str, Any]) -> plt.Figure:
     """Time and memory against rows, time against length, and the memory of the stages; of the parts that there are."""
     use_style()
     drawn, axes = plt.subplots(2, 2, figsize=(10, 7))
-    for axis, measured, title in ((axes[0][0], "seconds", "seconds"), (axes[0][1], "peak_mb", "peak memory, MB")):
+    for axis, measured, title in ((axes[0][0], "seconds", "seconds (log scale)"), (axes[0][1], "peak_mb", "peak memory, MB")):
         for stage, found in result.get("rows", {}).items():
             if stage in STYLES:
                 sizes = {int(size): values for size, values in found[measured].items() if size.isdecimal()}
                 label = f"{stage}: rows to the power {found[measured]['last_two']['exponent']:.2f} at the end"
                 axis.plot(list(sizes), [np.median(values) for values in sizes.values()], color=STYLES[stage][0], marker=STYLES[stage][1], label=label)
-        axis.set(xscale="log", yscale="log", xlabel="rows, tiny models (log scale)", ylabel=f"{title} (log scale)")
+        axis.set(xscale="log", xlabel="rows, tiny models (log scale)", ylabel=title)
+    axes[0][0].set_yscale("log")
+    axes[0][1].set_ylim(bottom=0)
     for stage, found in result.get("length", {}).items():
         if stage in STYLES:
             times = {int(tokens): time["median"] for tokens, time in found["ms_a_text"].items()}
             label = f"{stage}: tokens to the power {found['all_lengths']['exponent']:.2f}"
             axes[1][0].plot(list(times), list(times.values()), color=STYLES[stage][0], marker=STYLES[stage][1], label=label)
     axes[1][0].set(xscale="log", yscale="log", xlabel="tokens of a text (log scale)", ylabel="ms a text (log scale)")
-    axes[1][0].set_xticks(list(times) if result.get("length") else [], [str(tokens) for tokens in times] if result.get("length") else [], minor=False)
+    for part in (axes[1][0].xaxis, axes[1][0].yaxis):
+        part.set(major_locator=LogLocator(2), major_formatter="{x:g}", minor_locator=NullLocator())
     for axis in (axes[0][0], axes[0][1], axes[1][0]):
         if axis.lines:
             axis.legend(fontsize=8)

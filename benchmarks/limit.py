@@ -6,8 +6,8 @@ and attention, counted by hand and checked with torch's counter; those of paddin
 What the profiler shows on a processor with units for bfloat16 (AMX); results/costs.json has the figures of a quiet machine:
 - In float32 the products take about four fifths of the model's time: more is not to be had around them, only by larger ones.
 - In bfloat16 they are so fast that the rest weighs as much: attention, LayerNorm, GELU, and copies. Autocast casts weight, bias and
-  input anew for each product of each batch (it keeps cast weights only where gradients are computed); a teacher whose weights stay
-  in bfloat16 ("bf16, weights too") is spared two of the three. Batches below 64 cost more in bfloat16 than in float32.
+  input anew for each product of each batch (under inference_mode it keeps none of them); a teacher whose weights stay
+  in bfloat16 ("bf16, weights too") is spared two of the three. Smaller batches lose more in bfloat16 than in float32.
 - Texts sorted over a whole shard leave little padding; tokenising twice costs a few percent at most.
 - torch's dynamic quantisation rounds what follows a GELU, and one text in ten changes its class; `kdlib.export` spares these matrices.
 """
