@@ -43,14 +43,15 @@ test-mutations: .venv/ready  ## make thirteen mistakes in a copy of kdlib, one a
 lab: .venv/ready  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-bench: .venv/ready  ## measure kdlib against its peers, the head, the overhead of the trainer and of kdlib label, ONNX, the service, costs of a text; into benchmarks/results
+bench: .venv/ready  ## measure kdlib against its peers, the trainer, kdlib label, ONNX, the service, costs and limits: into benchmarks/results (two hours)
 	$(BIN)/python benchmarks/pooling.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/peers.py
-	$(BIN)/python benchmarks/deploy.py
+	$(BIN)/python benchmarks/deploy.py --layers 1 2 3
 	$(BIN)/python benchmarks/label.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/costs.py
 
 lock:  ## bring requirements.lock in step with pyproject.toml (ARGS=--upgrade: the newest versions that fit)
 	$(PYTHON) tools/lock.py $(ARGS)

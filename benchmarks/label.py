@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,9 @@ def measure_overhead(count: int, rounds: int) -> dict:
     return {"texts": len(texts), "rounds": rows, "median_ratio": statistics.median(row["ratio"] for row in rows)}
 
 
-def save_tiny_teacher(folder: Path) -> None:
-    """Two layers of 16 with random weights."""
-    pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁" + word, -3.0) for word in WORDS]
+def save_tiny_teacher(folder: Path, words: Sequence[str] = WORDS) -> None:
+    """Two layers of 16 with random weights, and a tokenizer that knows ``words``."""
+    pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁" + word, -3.0) for word in words]
     tokenizer = unigram_tokenizer(pieces, [0, 2, 1, 3], model_max_length=128)
     config = BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, pad_token_id=1)
     BertForSequenceClassification(config).save_pretrained(folder)

@@ -75,8 +75,9 @@ def load_classifier(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeni
 
     Raises ``InputError`` for a name that cannot be loaded, and for a checkpoint without a trained classifier.
     """
-    model, tokenizer = load_teacher() if str(name) == "packaged" else load_checkpoint(str(name), None)
-    require(has_trained_head(model.config), f"The checkpoint {name} has no trained classifier: fine-tune it first, or give one that has.")
+    # The packaged encoder comes without a head, and the shipped adapter brings a trained one.
+    model, tokenizer = load_teacher() if name == "packaged" else load_checkpoint(str(name), None)
+    require(name == "packaged" or has_trained_head(model.config), f"The checkpoint {name} has no trained classifier: fine-tune it first, or give another.")
     return model, tokenizer
 
 

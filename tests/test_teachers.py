@@ -35,7 +35,7 @@ from kdlib.distill import add_teacher_outputs, train_classifier
 from kdlib.errors import InputError
 from kdlib.evaluate import predict_logits
 from kdlib.files import packaged
-from kdlib.teachers import finetune_teacher, load_teacher
+from kdlib.teachers import finetune_teacher, load_classifier, load_teacher
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")  # peft asks transformers under an old name
 
@@ -323,6 +323,10 @@ def test_the_packaged_teacher_takes_the_shipped_adapter_only_for_its_labels(
         teacher, _ = load_teacher(**arguments)  # type: ignore[arg-type]
         torch.testing.assert_close(teacher.base_model.state_dict()[key], weights[key], atol=1e-3, rtol=1e-3)
         assert list(teacher.config.id2label.values()) == arguments.get("label_names", LABEL_NAMES)
+    classifier, _ = load_classifier("packaged")  # for kdlib label and export: trained, though the encoder's file names no classifier
+    torch.testing.assert_close(classifier.base_model.state_dict()[key], adapted[key], atol=1e-3, rtol=1e-3)
+    with pytest.raises(InputError, match="no trained classifier"):
+        load_classifier(base)
 
 
 @pytest.mark.parametrize("names", [None, NAMES])
