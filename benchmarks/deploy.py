@@ -27,7 +27,7 @@ from kdlib.export import FILES, OnnxClassifier, export_onnx, load_classifier, pa
 from kdlib.measure import environment
 
 GOALS = {"times_faster": 40, "times_smaller": 100, "agreement": 0.99, "accuracy_difference": 0.005}  # of int8; the last either way
-ROUNDS, CALLS = 20, {1: 8, 32: 2}  # timed calls of each contestant in a round, by batch size
+ROUNDS, CALLS = 8, {1: 8, 32: 2}  # timed calls of each contestant in a round, by batch size
 SETTINGS = [(batch, tokens) for tokens in (32, 64, None) for batch in CALLS]  # None: real texts, cut after 128 tokens
 
 
