@@ -7,8 +7,8 @@ export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
 .PHONY: help report test test-course test-browser test-mutations lab bench lock clean
-CASE_STUDY := notebooks/07_case_study_zh_en_fr.ipynb notebooks/solutions/07_case_study_zh_en_fr.ipynb
-OTHERS := $(filter-out $(CASE_STUDY),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
+ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
+OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 NBVAL := -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
 
 help:  ## list the targets
@@ -25,9 +25,9 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(BIN)/python $(NBVAL) $(OTHERS)
 
 test-course: export KDLIB_QUIET := 1
-test-course: .venv/ready  ## the quick report, nbval of the case study on its students, notebooks 05 to 07 with other parameters
+test-course: .venv/ready  ## the quick report, nbval of notebooks 07 and 09 on its students, 05 to 07 and 09 with other parameters
 	time $(BIN)/kdlib report --profile quick
-	time $(BIN)/python $(NBVAL) $(CASE_STUDY)
+	time $(BIN)/python $(NBVAL) $(ON_STUDENTS)
 	time $(BIN)/python -m pytest tests/course
 
 test-browser: export KDLIB_QUIET := 1
