@@ -4,6 +4,7 @@ STUDENT=en_onnx python app.py    (the folder is one that `kdlib export` wrote; R
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -38,7 +39,7 @@ def number(name: str, default: int, least: int = 1, most: int = 10**9) -> int:
 
 MAX_TEXTS, MAX_CHARACTERS = number("MAX_TEXTS", 64), number("MAX_CHARACTERS", 5000)  # of a request, of a text
 MAX_BODY, BODY_SECONDS = number("MAX_BODY", 1_000_000), number("BODY_SECONDS", 10)  # bytes of a request, their time to arrive
-MAX_BATCH, MAX_WAIT_MS = number("MAX_BATCH", 32), number("MAX_WAIT_MS", 4, least=0)  # texts, the first one's wait for others
+MAX_BATCH, MAX_WAIT_MS = number("MAX_BATCH", 32), number("MAX_WAIT_MS", 2, least=0)  # texts, the first one's wait for others
 MAX_PENDING = number("MAX_PENDING", 512)  # texts without an answer, of all clients together
 
 LOG = logging.getLogger("uvicorn.error")  # what uvicorn shows
@@ -95,17 +96,18 @@ class Student:
             config, settings = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (files[1], files[3]))
             self.file, self.labels = file, list(config["id2label"].values())
             self.session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
-            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))  # cuts and pads as written into it
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))  # cuts as written into it
+            self.tokenizer.no_padding()
             self.unknown = self.tokenizer.token_to_id(settings.get("unk_token") or "")  # None: bytes, all of them known
             self.predict(["a text"])
         except Exception as error:
             raise SystemExit(f"The student in {folder} does not run ({error}): write it anew with kdlib export.") from error
 
     def predict(self, texts: list[str]) -> list[Prediction]:
-        """A prediction for each text, all in one batch."""
+        """A prediction for each text, run one after the other: on a processor, padding would cost more than a common call saves."""
         batch = self.tokenizer.encode_batch(texts)
-        inputs = {"input_ids": [text.ids for text in batch], "attention_mask": [text.attention_mask for text in batch]}
-        (logits,) = self.session.run(["logits"], {name: np.array(rows, np.int64) for name, rows in inputs.items()})
+        inputs = ({"input_ids": np.array([text.ids]), "attention_mask": np.array([text.attention_mask])} for text in batch)
+        logits = np.concatenate([self.session.run(["logits"], one)[0] for one in inputs])
         powers = np.exp(logits - logits.max(-1, keepdims=True))
         predictions = []
         for text, shares in zip(batch, (powers / powers.sum(-1, keepdims=True)).tolist(), strict=True):
@@ -275,5 +277,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # before the server handles it, and once it has stopped in good order
     folder, file = Path(os.environ.get("STUDENT", "student")), os.environ.get("MODEL_FILE", "model.int8.onnx")
     app.state.student = Student(folder, file, threads=number("THREADS", 1))
+    gc.collect()
+    gc.freeze()  # what was loaded stays: to pass over it again and again would hold up requests
     uvicorn.run(app, host=os.environ.get("HOST", "127.0.0.1"), port=number("PORT", 8000, least=0, most=65_535), http="h11", ws="none",
                 access_log=False, server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=30)  # fmt: skip
