@@ -107,5 +107,5 @@ def decide(before: Mapping[str, Any], after: Mapping[str, Any], margin: float = 
     gaps = {name: paired_bootstrap(after[name], before[name]) for name in before}
     lows, worse = [gap.low for gap in gaps.values()], f" It may be {100 * margin:g} points worse or more."
     reasons = [f"{name}: {describe_difference(gap, 'the new version', 'the old one')}{worse * (gap.low <= -margin)}" for name, gap in gaps.items()]
-    tests = {name: {"n": len(old), "old": float(np.mean(old)), "new": float(np.mean(after[name])), **vars(gaps[name])} for name, old in before.items()}
+    tests = {name: {"n": len(old), "old": float(np.mean(old)), "new": float(np.mean(after[name])), **gaps[name]._asdict()} for name, old in before.items()}
     return {"promoted": min(lows) > -margin and max(lows) > 0, "reasons": reasons, "tests": tests}
