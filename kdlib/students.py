@@ -275,10 +275,9 @@ def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizer
     tokenizer, kept = trim_for(teacher, tokenizer, texts)
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
-    labels = {name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")}
     config = BiLSTMConfig(vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size, num_hidden_layers=layers,
                           dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1), pad_token_id=tokenizer.pad_token_id,
-                          **labels)  # fmt: skip
+                          **{name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")})  # fmt: skip
     student = BiLSTMForSequenceClassification(config)
     student.embeddings.weight.copy_(coordinates / coordinates.square().mean().sqrt())
     return student.eval(), tokenizer
