@@ -175,8 +175,7 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
         training = "lora"  # the shipped adapter knows other labels
     if training == "none" or given:
         model, tokenizer = load_teacher(settings.teacher, label_names=names)
-        ready = packaged or given or has_trained_head(model.config)
-        require(ready, f"The teacher {settings.teacher} has no trained head: set teacher_training to lora or full.")
+        require(packaged or given or has_trained_head(model.config), f"{settings.teacher} has no trained head: set teacher_training to lora or full.")
         return model, tokenizer
     set_seed(0)
     goes_on = training == "continue"

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
-from .errors import InputError, explained, require
+from .errors import explained, require
 
 
 def home() -> Path:
@@ -92,10 +92,8 @@ def locked(folder: Path, command: str) -> Any:
     """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
     with explained(f"{folder} cannot be written", "choose a folder of yours", OSError):
         (folder / ".progress").mkdir(parents=True, exist_ok=True)
-        try:
+        with explained(f"Another {command} is at work in {folder}", "wait until it ends, or choose another folder", Timeout):
             return FileLock(folder / ".progress" / "lock").acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(f"Another {command} is at work in {folder}: wait until it ends, or choose another folder.") from error
 
 
 def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
