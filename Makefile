@@ -7,8 +7,8 @@ export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
 .PHONY: help report test test-course test-browser test-mutations lab bench lock clean
-CASE_STUDY := notebooks/07_case_study_zh_en_fr.ipynb notebooks/solutions/07_case_study_zh_en_fr.ipynb
-OTHERS := $(filter-out $(CASE_STUDY),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
+ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
+OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 # Two processes, one thread each: a file runs in one of them, and the files begin in their order.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
@@ -27,9 +27,9 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(NBVAL) $(OTHERS)
 
 test-course: export KDLIB_QUIET := 1
-test-course: .venv/ready  ## the quick report, nbval of the case study on its students, notebooks 05 to 07 with other parameters, the slow tests
+test-course: .venv/ready  ## the quick report, nbval of notebooks 07 and 09 on its students, 05 to 07 and 09 with other parameters, the slow tests
 	time $(BIN)/kdlib report --profile quick
-	time $(NBVAL) $(CASE_STUDY)
+	time $(NBVAL) $(ON_STUDENTS)
 	time $(PYTEST) --dist=load tests/course
 	time $(PYTEST) --dist=load -m slow tests
 

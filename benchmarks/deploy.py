@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import tempfile
 import time
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +97,10 @@ def compare(data: DatasetDict, teacher: Classifier, teacher_bytes: int, students
             for kind, model, batch in (("ONNX", onnx, 64), ("int8", int8, 64), ("int8, batch 1", int8, 1)):
                 logits = model.predict_logits(part["text"], batch)
                 gap = paired_bootstrap(logits.argmax(-1) == labels, reference.argmax(-1) == labels)
-                same[f"{split}, {kind}"] = parity(reference, logits, labels) | {"accuracy_difference": list(astuple(gap))}
+                same[f"{split}, {kind}"] = parity(reference, logits, labels) | {"accuracy_difference": list(gap)}
                 if (split, kind) == ("test", "int8, batch 1"):
                     quality = accuracy(part, logits, names)
-                    quality["below_teacher"] = list(astuple(paired_bootstrap(judged["test"].argmax(-1) == labels, logits.argmax(-1) == labels)))
+                    quality["below_teacher"] = list(paired_bootstrap(judged["test"].argmax(-1) == labels, logits.argmax(-1) == labels))
         shape = {part: getattr(student.config, part) for part in ("num_hidden_layers", "intermediate_size", "vocab_size")}
         smaller = {kind: teacher_bytes / bytes_ for kind, bytes_ in size.items()}
         result["students"][name] = {"shape": shape, "bytes": size, "times_smaller": smaller, "int8": quality, "parity": same}

@@ -15,7 +15,6 @@ What the profiler shows on a processor with units for bfloat16 (AMX); results/co
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -233,7 +232,7 @@ def students_by_labels(teacher: Classifier, onnx: OnnxClassifier, data: DatasetD
     result = {"seeds": settings.seeds, "labels": len(whole["fp32"]), "test": len(truth)}
     for name, hits in correct.items():
         result[name] = {"agreement": agreement(whole["fp32"], whole[name]), "kl": kl(whole["fp32"], whole[name]),
-                        "accuracy": hits.mean(1).tolist(), "difference": asdict(paired_bootstrap(hits, correct["fp32"]))}  # fmt: skip
+                        "accuracy": hits.mean(1).tolist(), "difference": paired_bootstrap(hits, correct["fp32"])._asdict()}  # fmt: skip
     return result
 
 

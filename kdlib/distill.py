@@ -80,8 +80,7 @@ class DistillationTrainer(Trainer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.train_dataset is not None:
-            model: Any = self.model  # also where it came from `model_init`
-            check_teacher_column(self.train_dataset, model.config.num_labels)
+            check_teacher_column(self.train_dataset, self.model)  # also where it came from `model_init`
         if self.args.early_stopping_patience > 0:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
 
@@ -101,12 +100,11 @@ class DistillationTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def check_teacher_column(dataset: Dataset, classes: int) -> None:
-    """Raise ``InputError`` where ``teacher_logits`` is absent or has not one number for each of ``classes``."""
-    remedy = "call add_teacher_outputs(dataset, teacher, tokenizer) first"
-    require("teacher_logits" in dataset.column_names, f"The training set has no column teacher_logits: {remedy}.")
-    width, remedy = len(dataset[0]["teacher_logits"]), "make the student from this teacher, or give both the same labels"
-    require(width == classes, f"The teacher tells {width} classes apart and the student {classes}: {remedy}.")
+def check_teacher_column(dataset: Dataset, student: Any) -> None:
+    """Raise ``InputError`` where ``teacher_logits`` is absent or has not one number for each of the student's classes."""
+    require("teacher_logits" in dataset.column_names, "The training set has no column teacher_logits: call add_teacher_outputs(dataset, …) first.")
+    width, classes = len(dataset[0]["teacher_logits"]), student.config.num_labels
+    require(width == classes, f"The teacher tells {width} classes apart and the student {classes}: make it from this teacher, or give both the same labels.")
 
 
 def encode(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int = 128) -> Dataset:
@@ -174,10 +172,9 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     # A processor compiles its products anew for each length of a batch, and keeps them: fewer lengths are faster and smaller.
     collator = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=None if max_length % 8 else 8)
     with tempfile.TemporaryDirectory() as scratch:
-        settings = replace(args, output_dir=scratch, disable_tqdm=True)
         rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
-        trainer = kind(model=model, args=settings, train_dataset=rows, eval_dataset=held_out, compute_metrics=accuracy_metric,
-                       data_collator=collator, callbacks=[StepBar(), *stop])  # fmt: skip
+        trainer = kind(model=model, args=replace(args, output_dir=scratch, disable_tqdm=True), train_dataset=rows,
+                       eval_dataset=held_out, compute_metrics=accuracy_metric, data_collator=collator, callbacks=[StepBar(), *stop])  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     model.set_attn_implementation(attention)
@@ -200,8 +197,7 @@ def add_teacher_outputs(dataset: Dataset | DatasetDict, teacher: PreTrainedModel
     for start in progress(range(0, len(texts), SHARD_SIZE), "teacher labels texts"):
         shard = texts[start : start + SHARD_SIZE]
         file = folder / f"{hashlib.sha256(json.dumps(shard).encode()).hexdigest()[:24]}.safetensors"
-        values = read_shard(file, len(shard))
-        if values is None:
+        if (values := read_shard(file, len(shard))) is None:
             with torch.autocast(teacher.device.type, torch.bfloat16, enabled=bf16):
                 values = predict_logits(teacher, tokenizer, shard, batch_size, max_length)
             write_shard(file, values)

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,12 +56,16 @@ def predict_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, t
     logits = np.zeros((len(texts), int(model.config.num_labels or 0)), np.float32)
     blocks = (tokenizer(texts[i : i + 1000], truncation=True, max_length=max_length).data for i in range(0, len(texts), 1000))
     tokens = [dict(zip(block, text, strict=True)) for block in blocks for text in zip(*block.values(), strict=True)]
-    order = np.argsort([len(text["input_ids"]) for text in tokens], kind="stable")
     with evaluation_mode(model):
-        for start in range(0, len(texts), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in batches_by_length([len(text["input_ids"]) for text in tokens], batch_size):
             logits[rows] = run(model, tokenizer.pad([tokens[i] for i in rows], return_tensors="pt")).float().numpy()
     return logits
+
+
+def batches_by_length(lengths: Sequence[int], size: int) -> list[np.ndarray]:
+    """The numbers of the texts, in batches of similar length."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def check_texts(texts: Iterable[str]) -> list[str]:
@@ -156,8 +159,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -
     return texts.groupby(place).agg({"confidence": "mean", "accuracy": "mean", "n": "sum"}).to_dict("records")
 
 
-@dataclass(frozen=True)
-class PairedDifference:
+class PairedDifference(NamedTuple):
     """An accuracy difference a − b on the same texts and its 95 % interval."""
 
     difference: float
@@ -227,7 +229,7 @@ def difference(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, float]
     ``correct_*`` are [seeds, n]; a model with one seed is compared with every seed of the other.
     """
     a, b = np.broadcast_arrays(correct_a, correct_b)
-    return asdict(paired_bootstrap(a, b)) | {"mcnemar_p": mcnemar(a[0], b[0]), "smallest_detectable": smallest_detectable_difference(a, b)}
+    return paired_bootstrap(a, b)._asdict() | {"mcnemar_p": mcnemar(a[0], b[0]), "smallest_detectable": smallest_detectable_difference(a, b)}
 
 
 def mean_and_sd(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

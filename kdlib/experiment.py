@@ -25,7 +25,7 @@ from .data import SPLIT_SIZES, load_diagnostics, load_reviews
 from .distill import DistillationArguments, add_teacher_outputs, fingerprint, set_dropout, train_classifier
 from .errors import InputError, require
 from .evaluate import predict_logits
-from .files import kept, progress
+from .files import kept, progress, read_json, save
 from .students import make_student
 from .teachers import ADAPTER_LANGUAGES, finetune_teacher, has_trained_head, load_classifier, load_teacher
 
@@ -155,8 +155,8 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
         limits = dict.fromkeys(splits, settings.rows) | {"transfer": settings.transfer_size}
         cut = {name: part.take(min(len(part), limits[name] or len(part))) for name, part in splits.items()}
         diagnostics, train = load_diagnostics(language), splits["train"]
-        judged = "teacher_logits" in train.column_names  # by a teacher whom nobody can ask about the diagnostic texts
-        if diagnostics is not None and not judged and train.features["label"].names == LABEL_NAMES:
+        # A teacher whom only the data know cannot be asked about the diagnostic texts.
+        if diagnostics and "teacher_logits" not in train.column_names and train.features["label"].names == LABEL_NAMES:
             cut["diagnostics"] = diagnostics
         whole[language] = DatasetDict(cut)
     return whole
@@ -175,8 +175,7 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
         training = "lora"  # the shipped adapter knows other labels
     if training == "none" or given:
         model, tokenizer = load_teacher(settings.teacher, label_names=names)
-        ready = packaged or given or has_trained_head(model.config)
-        require(ready, f"The teacher {settings.teacher} has no trained head: set teacher_training to lora or full.")
+        require(packaged or given or has_trained_head(model.config), f"{settings.teacher} has no trained head: set teacher_training to lora or full.")
         return model, tokenizer
     set_seed(0)
     goes_on = training == "continue"
@@ -187,10 +186,9 @@ def prepare_teacher(settings: Settings, datasets: dict[str, DatasetDict]) -> Cla
 
     def build(folder: Path) -> None:
         train, validation = ([data[split] for data in taught] for split in ("train", "validation"))
-        short = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8}
-        recipe: dict[str, Any] = {"bf16": bool(settings.bf16), **(short if goes_on else {"method": training})}
-        finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, **recipe).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        recipe: dict[str, Any] = {"method": "lora", "num_train_epochs": 1, "per_device_train_batch_size": 8} if goes_on else {"method": training}
+        tuned = finetune_teacher(model, tokenizer, train, validation, max_length=settings.max_length, bf16=bool(settings.bf16), **recipe)
+        save(folder, tuned, tokenizer)
 
     return load_teacher(kept("teachers", key, build), label_names=names)
 
@@ -218,15 +216,14 @@ def train_student(kind: str, data: DatasetDict, teacher: PreTrainedModel, tokeni
             set_dropout(model, settings.dropout)
         set_seed(seed)
         history = train_classifier(model, own_tokenizer, rows, data["validation"], settings.arguments(kind, seed, language), settings.max_length)
-        model.save_pretrained(folder)
-        own_tokenizer.save_pretrained(folder)
+        save(folder, model, own_tokenizer)
         tested = [name for name in ("test", "diagnostics") if name in data]
         logits = {name: predict_logits(model, own_tokenizer, data[name]["text"], max_length=settings.max_length) for name in tested}
         save_file(logits, folder / "logits.safetensors")
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
 
     folder = kept("students", key, build)
-    return Outcome(load_file(folder / "logits.safetensors"), json.loads((folder / "history.json").read_text(encoding="utf-8")), folder)
+    return Outcome(load_file(folder / "logits.safetensors"), read_json(folder / "history.json"), folder)
 
 
 def train_students(data: DatasetDict, teacher: Classifier, settings: Settings) -> dict[str, list[Outcome]]:
@@ -269,10 +266,7 @@ def tfidf_baseline(data: DatasetDict, language: str) -> Pipeline:
     """TF-IDF and logistic regression: words and word pairs, or one to four characters for Chinese; C chosen on validation."""
     labelled = data["train"].filter(lambda row: row["label"] >= 0)
     characters = {"analyzer": "char", "ngram_range": (1, 4)} if language in ("zh", "ja", "th") else {"ngram_range": (1, 2)}
-
-    def fit(strength: float) -> Pipeline:
-        model = make_pipeline(TfidfVectorizer(sublinear_tf=True, **characters), LogisticRegression(C=strength, max_iter=2000))
-        return model.fit(list(labelled["text"]), list(labelled["label"]))
-
-    held_out = list(data["validation"]["text"]), list(data["validation"]["label"])
-    return max(map(fit, (0.3, 1.0, 3.0, 10.0, 30.0)), key=lambda model: model.score(*held_out))
+    tfidf = TfidfVectorizer(sublinear_tf=True, **characters).fit(list(labelled["text"]))
+    known, held_out = ((tfidf.transform(list(part["text"])), list(part["label"])) for part in (labelled, data["validation"]))
+    models = (LogisticRegression(C=strength, max_iter=2000).fit(*known) for strength in (0.3, 1.0, 3.0, 10.0, 30.0))
+    return make_pipeline(tfidf, max(models, key=lambda model: model.score(*held_out)))

@@ -5,7 +5,6 @@ To run the files takes `onnxruntime` and `tokenizers`, and neither PyTorch nor k
 
 import copy
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -20,8 +19,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from .errors import InputError, require
-from .evaluate import agreement, check_texts, evaluate
-from .files import packaged, written_aside
+from .evaluate import agreement, batches_by_length, check_texts, evaluate
+from .files import packaged, read_json, write_json, written_aside
 from .teachers import load_classifier
 
 INPUTS = ("input_ids", "attention_mask")
@@ -54,17 +53,17 @@ def export_onnx(checkpoint: PreTrainedModel | Path | str, tokenizer: PreTrainedT
     usable = tokenizer is not None and tokenizer.is_fast and tokenizer.pad_token_id is not None
     require(usable, "There is no fast tokenizer with a padding token (tokenizer.json): give the one that the model was trained with.")
     target = Path(folder).resolve()
-    there = [path.name for path in (target.iterdir() if target.is_dir() else [target] * target.exists())]
-    others = sorted(set(there) - FILES)[:3]
+    others = sorted({path.name for path in (target.iterdir() if target.is_dir() else [target] * target.exists())} - FILES)[:3]
     require(not others, f"There is something else at {target} ({', '.join(others)}): choose a new folder, since an export replaces the whole.")
-    with written_aside(target) as aside:
-        aside.mkdir()
+    with written_aside(target, folder=True) as aside:
         onnx.save(graph := trace(model), aside / "model.onnx")
         if quantize:
             quantize_int8(graph, aside / "model.int8.onnx", layers=model.config.num_hidden_layers)
-        save_tokenizer(tokenizer, aside)
+        own: Any = copy.deepcopy(tokenizer)
+        own("", truncation=True, max_length=min(128, own.model_max_length), padding=True)  # so that tokenizer.json cuts and pads by itself
+        own.save_pretrained(aside)
         labels = {"id2label": {str(i): name for i, name in sorted((model.config.id2label or {}).items())}}
-        (aside / "config.json").write_text(json.dumps(json.loads(model.config.to_json_string()) | labels, indent=1), encoding="utf-8")
+        write_json(aside / "config.json", model.config.to_diff_dict() | labels)
         (aside / "README.md").write_bytes(packaged("notebooks", "reports", "onnx_card.md").read_bytes())
     return target
 
@@ -99,15 +98,6 @@ def quantize_int8(proto: Any, path: Path, layers: int) -> None:
     quantize_dynamic(proto, path, per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=spared if layers > 2 else [])
 
 
-def save_tokenizer(tokenizer: Any, folder: Path, max_length: int = 128) -> None:
-    """Write the tokenizer so that tokenizer.json alone cuts after ``max_length`` tokens and pads."""
-    tokenizer.save_pretrained(folder)
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.enable_truncation(min(max_length, tokenizer.model_max_length))
-    backend.enable_padding(direction=tokenizer.padding_side, pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
-    backend.save(str(folder / "tokenizer.json"))
-
-
 def require_packages(*names: str) -> None:
     """Raise ``InputError`` where one of the packages is not installed."""
     missing = ", ".join(name for name in names if importlib.util.find_spec(name) is None)
@@ -134,7 +124,7 @@ class OnnxClassifier:
         options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
         self.session = onnxruntime.InferenceSession(home / model, options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
-        self.labels: list[str] = list(json.loads((home / "config.json").read_text(encoding="utf-8"))["id2label"].values())
+        self.labels: list[str] = list(read_json(home / "config.json")["id2label"].values())
 
     def predict_logits(self, texts: Sequence[str], batch_size: int = 64, max_length: int = 128) -> np.ndarray:
         """Logits [n, K] in float32, in the order of ``texts``, as `kdlib.predict_logits` gives them for a model.
@@ -147,9 +137,7 @@ class OnnxClassifier:
         texts = check_texts(texts)
         self.tokenizer.enable_truncation(max_length)
         logits = np.zeros((len(texts), len(self.labels)), np.float32)
-        order = np.argsort([len(text) for text in texts], kind="stable")
-        for start in range(0, len(texts), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in batches_by_length([len(text) for text in texts], batch_size):
             batch = self.tokenizer.encode_batch([texts[row] for row in rows])
             inputs = [text.ids for text in batch], [text.attention_mask for text in batch]
             (logits[rows],) = self.session.run(["logits"], dict(zip(INPUTS, map(np.array, inputs), strict=True)))

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
-from .errors import InputError, require
+from .errors import explained, require
 
 
 def home() -> Path:
@@ -23,11 +23,9 @@ def home() -> Path:
     Raises ``InputError`` where it cannot be written.
     """
     path = Path(os.environ.get("KDLIB_HOME") or user_cache_path("kdlib")).expanduser()
-    try:
+    with explained(f"The folder {path} cannot be written", "set the variable KDLIB_HOME to a folder of yours", OSError):
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        raise InputError(f"The folder {path} cannot be written ({error.strerror}): set the variable KDLIB_HOME to a folder of yours.") from error
     return path
 
 
@@ -46,20 +44,20 @@ def packaged(*parts: str) -> Path:
 
 
 @contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` (file or folder) that takes its place when the block ends well.
+def written_aside(target: Path, folder: bool = False) -> Iterator[Path]:
+    """A temporary path beside ``target`` (file or folder) that takes its place when the block ends well; ``folder`` makes one there.
 
     What stood at ``target`` before stays until then. Raises ``InputError`` where ``target`` cannot be written
     or the disk is full.
     """
-    try:
+    with explained(f"{target} cannot be written", "choose a folder of yours", OSError):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}): choose a folder of yours.") from error
     with scratch as aside:
         new, old = Path(aside) / target.name, Path(aside) / f"{target.name}.old"
         try:
+            if folder:
+                new.mkdir()
             yield new
             if target.is_dir():
                 target.replace(old)
@@ -73,21 +71,29 @@ def written_aside(target: Path) -> Iterator[Path]:
                 old.replace(target)
 
 
+def read_json(file: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(file.read_bytes())
+
+
 def write_json(file: Path, content: Any) -> None:
     """Write a small file aside and move it into place."""
     with written_aside(file) as aside:
         aside.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
+def save(folder: Path | str, *parts: Any) -> None:
+    """Write a model, its tokenizer, … into one folder, each by its ``save_pretrained``."""
+    for part in parts:
+        part.save_pretrained(folder)
+
+
 def locked(folder: Path, command: str) -> Any:
     """A lock on the folder until the block ends; the system drops it when the process dies, however it dies."""
-    try:
+    with explained(f"{folder} cannot be written", "choose a folder of yours", OSError):
         (folder / ".progress").mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / ".progress" / "lock").acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"Another {command} is at work in {folder}: wait until it ends, or choose another folder.") from error
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}): choose a folder of yours.") from error
+        with explained(f"Another {command} is at work in {folder}", "wait until it ends, or choose another folder", Timeout):
+            return FileLock(folder / ".progress" / "lock").acquire(timeout=0)
 
 
 def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
@@ -95,8 +101,7 @@ def kept(area: str, key: str, build: Callable[[Path], None]) -> Path:
     folder = home() / area / key
     with FileLock(home() / "locks" / f"{area}-{key}"):
         if not folder.is_dir():
-            with written_aside(folder) as aside:
-                aside.mkdir()
+            with written_aside(folder, folder=True) as aside:
                 build(aside)
             with suppress(AttributeError, OSError, TypeError):  # only glibc has it, and needs it: it keeps freed memory for itself
                 ctypes.CDLL(None).malloc_trim(0)

@@ -24,10 +24,10 @@ import transformers
 from filelock import FileLock, Timeout
 
 from .distill import fingerprint
-from .errors import InputError, require
+from .errors import explained, require
 from .evaluate import predict_logits
-from .files import locked, progress, write_json, written_aside
-from .tables import COLUMN_NAMES, SUFFIXES, read_records
+from .files import locked, progress, read_json, write_json, written_aside
+from .tables import COLUMN_NAMES, SUFFIXES, fold, read_records
 from .teachers import load_classifier
 
 TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
@@ -51,9 +51,18 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
     counts. Columns of Parquet keep their types; those of CSV and JSON lines become text (other JSON values as JSON).
     A run that goes on may change ``batch_size``, ``workers`` and ``engine``, which change no more than the rounding.
 
-    ``workers`` processes share the shards, each with its own copy of the teacher and its share of the processor's threads
-    (in a script that needs ``if __name__ == "__main__":``); with the engine ``"ray"`` they are tasks of a Ray cluster (that of
-    RAY_ADDRESS, else this machine), each with a GPU where it has any. Its nodes see input, output and teacher under the same names.
+    Args:
+        teacher: A local checkpoint of a classifier, or a hub id.
+        text_column: Where it is not given: text, review, texte, 评论 and other usual names.
+        max_length: Tokens after which a text is cut.
+        batch_size: Texts that the teacher reads at once.
+        shard_size: Rows in a shard: what an interruption can cost at most.
+        workers: Processes that share the shards, each with its own copy of the teacher.
+        engine: local or ray: whether they run here, or on a Ray cluster.
+
+    Local workers share the processor's threads (and need ``if __name__ == "__main__":`` in a script). On Ray they are tasks of a
+    cluster, that of RAY_ADDRESS, else this machine, each with a GPU where it has any; its nodes see input, output and teacher
+    under the same names.
 
     Raises ``InputError`` where the input is missing, empty, of unknown format or without such a column; where input, teacher
     or settings are not those that the folder was begun with; where it cannot be written or another run is at work in it;
@@ -124,11 +133,9 @@ def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
     for file in files:
         rows = 0
         if file.suffix.lower() == ".parquet":
-            try:
+            with explained(f"{file} is no Parquet file", "write it again", pa.ArrowInvalid, OSError):
                 schemas.append(pq.read_schema(file))
                 rows = pq.read_metadata(file).num_rows
-            except (pa.ArrowInvalid, OSError) as error:
-                raise InputError(f"{file} is no Parquet file ({str(error).splitlines()[0]:.99}): write it again.") from error
         else:
             for rows, (record, _) in enumerate(read_records(file), 1):  # noqa: B007
                 names.update(dict.fromkeys(record, pa.string()))
@@ -141,9 +148,8 @@ def survey(files: list[Path]) -> tuple[pa.Schema, list[dict[str, Any]]]:
 
 def find_text_column(source: Path, schema: pa.Schema, chosen: str | None) -> str:
     """The column that holds the texts: the one chosen, else the one with a usual name."""
-    usual, names = COLUMN_NAMES["text"].split(), ", ".join(schema.names) or "unreadable"
-    found = [name for name in schema.names if name == chosen or (not chosen and name.strip().casefold().replace(" ", "_") in usual)]
-    remedy = f"set text_column (--text-column) or rename one, the columns are {names:.300}"
+    found = [name for name in schema.names if name == chosen or (not chosen and fold(name) in COLUMN_NAMES["text"].split())]
+    remedy = f"set text_column (--text-column) or rename one, the columns are {', '.join(schema.names) or 'unreadable':.300}"
     require(len(found) == 1, f"{source}: {len(found) or 'no'} columns are named {chosen or 'text, review or the like'}; {remedy}.")
     require(len({*schema.names, "teacher_logits"}) > len(schema), f"{source}: two columns of one name, or one named teacher_logits; {remedy}.")
     kind = getattr(schema.field(found[0]).type, "value_type", schema.field(found[0]).type)  # of a dictionary, what it holds
@@ -197,7 +203,7 @@ def begin(output: Path, begun: dict[str, Any]) -> None:
     if not file.exists():
         require(not any(output.glob("part-*.parquet")), f"{output} holds shards of something else: choose a new folder.")
         write_json(file, begun)
-    known = json.loads(file.read_bytes())
+    known = read_json(file)
     changed = " and ".join(name if name == "input" else f"{name} ({known[name]}, not {now})" for name, now in begun.items() if known[name] != now)
     require(not changed, f"{output} was begun with another {changed}: choose a new folder, or give what it was begun with.")
 
@@ -211,7 +217,7 @@ def finished(output: Path, number: int, shard: Shard) -> bool:
     """Whether this shard was written and recorded; where it is no longer as it was, that is said."""
     part, record = paths(output, number)
     with suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(record.read_bytes())
+        known = read_json(record)
         if (known["rows"], known["rejects"], known["sha256"]) == (len(shard.texts), shard.rejects, sha256(part)):
             return True
     if record.exists():
@@ -226,18 +232,15 @@ def write(output: Path, number: int, shard: Shard, logits: np.ndarray) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), logits.shape[1]).cast(pa.list_(pa.float32()))
     with written_aside(part) as aside:
         pq.write_table(shard.table.append_column("teacher_logits", column), aside)
-    write_json(record, {"shard": part.name, "rows": len(shard.texts), "sha256": sha256(part), "rejects": shard.rejects})
+    write_json(record, {"shard": part.name, "rows": len(shard.texts), "sha256": sha256(part), "rejected": len(shard.rejects), "rejects": shard.rejects})
 
 
 def finish(output: Path, count: int, settings: dict[str, Any]) -> dict[str, Any]:
     """Merge what was set aside in all ``count`` shards, and write the manifest."""
-    shards = []
+    shards = [read_json(paths(output, number)[1]) for number in range(count)]
     with written_aside(output / "rejects.jsonl") as aside, aside.open("w", encoding="utf-8") as merged:
-        for number in range(count):
-            shards.append(json.loads(paths(output, number)[1].read_bytes()))
-            rejects = shards[-1].pop("rejects")
-            shards[-1]["rejected"] = len(rejects)
-            merged.writelines(json.dumps(reject, ensure_ascii=False) + "\n" for reject in rejects)
+        for shard in shards:
+            merged.writelines(json.dumps(reject, ensure_ascii=False) + "\n" for reject in shard.pop("rejects"))
     counts = {name: sum(shard[name] for shard in shards) for name in ("rows", "rejected")}
     versions = {module.__name__: module.__version__ for module in (torch, transformers, pa)}
     shutil.rmtree(output / ".progress" / "claims", ignore_errors=True)

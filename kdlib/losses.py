@@ -141,8 +141,7 @@ def distillation_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Te
     require(0 <= alpha <= 1, f"alpha is {alpha} but must lie from 0 (labels only) to 1 (teacher only).")
     require(objective in ("kl", "ce", "mse"), f"objective is {objective!r} but must be 'kl', 'ce' or 'mse'.")
     softened = {"kl": soft_target_loss, "ce": soft_cross_entropy}.get(objective)
-    both = student_logits, teacher_logits
-    soft = softened(*both, temperature, mask) if softened else logit_mse(*both, mask)
+    soft = softened(student_logits, teacher_logits, temperature, mask) if softened else logit_mse(student_logits, teacher_logits, mask)
     return (1 - alpha) * hard_target_loss(student_logits, labels, mask) + alpha * soft
 
 

@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -104,13 +104,11 @@ def result_table(languages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis(["language", "model"])
 
 
-def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def summary_sentences(languages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """One sentence a language, made from the figures."""
-    sentences = []
     for language, models in languages.items():
         paired = PairedDifference(*(models["differences"]["student_labels_only"][name] for name in ("difference", "low", "high")))
         kept = f"a student {models['compression']:.0f} times smaller than the teacher keeps {100 * models['retention']:.1f} % of its accuracy"
         shares = f"({100 * models['student_distilled']['accuracy']:.1f} of {100 * models['teacher']['accuracy']:.1f} %)"
         agreed = f"and agrees with it on {100 * models['agreement']:.1f} % of the test texts."
-        sentences.append(f"{language}: {kept} {shares} {agreed} {describe_difference(paired, 'the distilled student', 'the labels-only student')}")
-    return sentences
+        yield f"{language}: {kept} {shares} {agreed} {describe_difference(paired, 'the distilled student', 'the labels-only student')}"

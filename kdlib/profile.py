@@ -47,8 +47,7 @@ def profile_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         sizes = {file: file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()}
-    tokens = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
-    typical = texts[np.argsort([len(ids) for ids in tokens], kind="stable")[len(texts) // 2]]
+    typical = sorted(texts, key=lambda text: len(tokenizer(text, truncation=True, max_length=max_length)["input_ids"]))[len(texts) // 2]
     latency = {}
     with evaluation_mode(model):
         # The counter sees the matrix products of attention only where they are not fused into one kernel.

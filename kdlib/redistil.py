@@ -4,7 +4,6 @@ A *store* is a folder of versions of one student: ``STORE/1``, ``STORE/2``, … 
 file ``STORE/current`` has the number of the one in service. To begin one, copy a student's folder to ``STORE/1``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from datasets import Dataset
 from .distill import DistillationArguments, add_teacher_outputs, set_dropout, train_classifier
 from .errors import require
 from .evaluate import check_texts, describe_difference, paired_bootstrap, predict_logits
-from .files import locked, write_json, written_aside
+from .files import locked, read_json, save, write_json, written_aside
 from .label import load_labeller
 
 
@@ -41,17 +40,24 @@ def roll_back(store: Path) -> None:
     """Put the version that the one in service replaced in service again; raises ``InputError`` where it replaced none."""
     file = in_service(store) / "redistil.json"
     require(file.is_file(), f"The version in service, {file.parent}, replaced no other: promote the one that you want.")
-    promote(store, json.loads(file.read_bytes())["replaces"])
+    promote(store, read_json(file)["replaces"])
 
 
 def redistil(store: Path, texts: Sequence[str], tests: Mapping[str, Dataset], teacher: str = "packaged", replay: Sequence[str] = (),
-             margin: float = 0.01, seed: int = 0, epochs: float = 3, max_length: int = 128) -> dict[str, Any]:  # fmt: skip
+             margin: float = 0.01, seed: int = 0, epochs: float = 3.0, max_length: int = 128) -> dict[str, Any]:  # fmt: skip
     """Train the student in service on new text, keep it as the next version, and promote it where `decide` says so.
 
     It starts from its weights and learns the teacher's logits on ``texts`` (new transfer text, no labels) and on ``replay`` (old
     transfer text, so that it forgets less), without dropout; no label takes part and no epoch is chosen: the last one counts.
     Both versions are judged on ``tests``, data sets with the columns text and label. The vocabulary stays as it is: where
     `vocabulary.unknown_rate` has risen on the new text, distil a new student in place of this one.
+
+    Args:
+        teacher: A local checkpoint of a classifier, or a hub id.
+        margin: How much accuracy the new version may lose on any of the test sets.
+        epochs: How often all of the texts are learnt.
+        seed: Of the order of the texts.
+        max_length: Tokens after which a text is cut.
 
     Returns, and writes as redistil.json beside the weights, ``version``, ``replaces``, what `decide` returns, and the settings.
     A run that dies on its way leaves the versions and ``current`` as they were. Where another version was put in service
@@ -73,8 +79,7 @@ def redistil(store: Path, texts: Sequence[str], tests: Mapping[str, Dataset], te
             fits = fits and getattr(test.features["label"], "names", names)[: len(names)] == names
             require(fits, f"{name} needs rows with a text and a label, 0 to {len(names) - 1} for {', '.join(names)}: rename or drop the others.")
         before = are_right(model, tokenizer, tests, max_length)
-        rows = Dataset.from_dict({"text": new + old, "label": [-1] * len(new + old)})
-        rows = add_teacher_outputs(rows, judge, judge_tokenizer, max_length)
+        rows = add_teacher_outputs(Dataset.from_dict({"text": new + old, "label": [-1] * len(new + old)}), judge, judge_tokenizer, max_length)
         args = DistillationArguments(alpha=1.0, num_train_epochs=epochs, seed=seed, eval_strategy="no", save_strategy="no",
                                      load_best_model_at_end=False)  # fmt: skip
         set_dropout(model, 0.0)
@@ -84,8 +89,7 @@ def redistil(store: Path, texts: Sequence[str], tests: Mapping[str, Dataset], te
         if in_service(store) != served:
             result |= {"promoted": False, "reasons": [*result["reasons"], "Another version was put in service meanwhile: begin again from that one."]}
         with written_aside(store / str(number)) as aside:
-            model.save_pretrained(aside)
-            tokenizer.save_pretrained(aside)
+            save(aside, model, tokenizer)
             write_json(aside / "redistil.json", result)
         if result["promoted"]:
             promote(store, number)
@@ -107,5 +111,5 @@ def decide(before: Mapping[str, Any], after: Mapping[str, Any], margin: float = 
     gaps = {name: paired_bootstrap(after[name], before[name]) for name in before}
     lows, worse = [gap.low for gap in gaps.values()], f" It may be {100 * margin:g} points worse or more."
     reasons = [f"{name}: {describe_difference(gap, 'the new version', 'the old one')}{worse * (gap.low <= -margin)}" for name, gap in gaps.items()]
-    tests = {name: {"n": len(old), "old": float(np.mean(old)), "new": float(np.mean(after[name])), **vars(gaps[name])} for name, old in before.items()}
+    tests = {name: {"n": len(old), "old": float(np.mean(old)), "new": float(np.mean(after[name])), **gaps[name]._asdict()} for name, old in before.items()}
     return {"promoted": min(lows) > -margin and max(lows) > 0, "reasons": reasons, "tests": tests}

@@ -1,22 +1,19 @@
 """The report: papermill executes ``notebooks/reports/distillation_report.ipynb`` on the reader's parameters and data."""
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-import nbformat
 import papermill
 from datasets import DatasetDict
 from nbconvert import HTMLExporter
 
 from .errors import require
 from .experiment import Outcome, Settings, load_student
-from .files import packaged, write_json, written_aside
+from .files import packaged, read_json, save, write_json, written_aside
 from .measure import result_table, summary_sentences
 
 NOTEBOOK = ("notebooks", "reports", "distillation_report.ipynb")
@@ -30,8 +27,7 @@ def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
     """
     settings = chosen_settings(parameters)
     target = Path(output).resolve() / settings.profile
-    with written_aside(target) as aside:
-        aside.mkdir()
+    with written_aside(target, folder=True) as aside:
         try:
             with patch.dict(os.environ, KDLIB_QUIET="1"):  # the kernel's bars; papermill shows its own, by cell
                 bar, quiet = {"desc": f"report, profile {settings.profile}"}, ["--IPKernelApp.log_level=40"]  # errors only
@@ -43,7 +39,7 @@ def run_report(output: Path | str = "reports", **parameters: Any) -> Path:
                 raise KeyboardInterrupt from error
             raise
         write_html(aside / "report.ipynb")
-    languages = json.loads((target / "metrics.json").read_text(encoding="utf-8"))["languages"]
+    languages = read_json(target / "metrics.json")["languages"]
     print(result_table(languages).to_string(), *summary_sentences(languages), sep="\n")
     print(f"\nreport   {target / 'report.html'}\nfigures  {target / 'figures'}\nmetrics  {target / 'metrics.json'}\nstudents {target / 'students'}")
     return target
@@ -54,7 +50,7 @@ def chosen_settings(parameters: Mapping[str, Any]) -> Settings:
 
     In the notebook ``parameters`` is ``globals()``: papermill itself only warns about unknown names.
     """
-    known = {field.name for field in fields(Settings)}
+    known = Settings.__dataclass_fields__.keys()
     imported = {name for name, value in parameters.items() if callable(value) or isinstance(value, ModuleType)}
     others = parameters.keys() - known - imported - {"In", "Out", "output"}  # of papermill and Jupyter
     unknown = ", ".join(sorted(name for name in others if not name.startswith("_")))
@@ -66,15 +62,14 @@ def write_html(notebook: Path) -> None:
     """The executed notebook as one HTML file beside it, without code, that loads nothing from elsewhere."""
     addresses = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url", "mermaid_layout_elk_js_url"), "")
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True, **addresses)
-    body, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))
+    body, _ = exporter.from_filename(str(notebook))
     notebook.with_suffix(".html").write_text(body, encoding="utf-8")
 
 
 def save_student(outcome: Outcome, data: DatasetDict, figures: Mapping[str, Any], folder: Path) -> None:
     """Write a student as a plain `transformers` checkpoint with a model card made from the figures."""
     with written_aside(folder) as aside:
-        for part in load_student(outcome):
-            part.save_pretrained(aside)
+        save(aside, *load_student(outcome))
         (aside / "README.md").write_text(model_card(data["test"][0]["language"], figures), encoding="utf-8")
 
 
@@ -90,6 +85,6 @@ def model_card(language: str, figures: Mapping[str, Any]) -> str:
 
 def write_metrics(settings: Settings, languages: Mapping[str, Any], environment: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write ``metrics.json`` and return its content."""
-    metrics = {"profile": settings.profile, "seeds": settings.seeds, "settings": asdict(settings), **environment, "languages": dict(languages)}
+    metrics = {"profile": settings.profile, "seeds": settings.seeds, "settings": dict(vars(settings)), **environment, "languages": dict(languages)}
     write_json(folder / "metrics.json", metrics)
     return metrics

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import InputError, require
+from .errors import explained, require
 from .files import home, packaged, written_aside
 
 
@@ -82,8 +82,7 @@ def extract(source: Source, archive: Path, folder: Path) -> None:
     content = archive.read_bytes()
     digest, remedy = hashlib.sha256(content).hexdigest(), f"delete it and fetch {source.requirement} again"
     require(digest == source.sha256, f"{archive.name} has the wrong SHA-256 {digest[:12]}…: {remedy}.")
-    with written_aside(folder) as aside:
-        aside.mkdir()
+    with written_aside(folder, folder=True) as aside:
         for member, path in source.members.items():
             (aside / member).write_bytes(read_member(content, path, source))
 
@@ -91,12 +90,10 @@ def extract(source: Source, archive: Path, folder: Path) -> None:
 def read_member(content: bytes, path: str, source: Source) -> bytes:
     """One member of a zip or tar archive given as bytes; ``outer!inner`` reaches into an inner archive."""
     outer, _, inner = path.partition("!")
-    try:
+    with explained(f"{source.file} holds no member {outer!r}", f"correct [{source.name}] in data/sources.toml", KeyError, AttributeError):
         if content.startswith(b"PK"):  # a zip archive
             data = zipfile.ZipFile(io.BytesIO(content)).read(outer)
         else:
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                 data = tar.extractfile(outer).read()  # type: ignore[union-attr]  # None for a folder
-    except (KeyError, AttributeError) as error:
-        raise InputError(f"{source.file} holds no member {outer!r}: correct [{source.name}] in data/sources.toml.") from error
     return read_member(data, inner, source) if inner else data

@@ -22,7 +22,6 @@ from .errors import require
 from .vocabulary import trim_vocabulary
 
 SUPPORTED = ("bert", "camembert", "roberta", "xlm-roberta")
-LAYER = re.compile(r"(?<=encoder\.layer\.)\d+")  # the number of a layer in the name of a weight
 
 
 def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, layers: int | Sequence[int] = 2,
@@ -81,7 +80,7 @@ def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, l
     shift = 0 if kind == "bert" else config.pad_token_id - teacher.config.pad_token_id
 
     student, old = type(teacher)(config), teacher.state_dict()
-    state = {name: old[LAYER.sub(lambda i: str(chosen[int(i[0])]), name)] for name in student.state_dict()}
+    state = {name: old[re.sub(r"(?<=encoder\.layer\.)\d+", lambda i: str(chosen[int(i[0])]), name)] for name in student.state_dict()}
     embeddings = f"{teacher.base_model_prefix}.embeddings."
     state[embeddings + "word_embeddings.weight"] = old[embeddings + "word_embeddings.weight"][kept]
     state[embeddings + "position_embeddings.weight"] = old[embeddings + "position_embeddings.weight"].roll(shift, 0)
@@ -275,10 +274,9 @@ def make_bilstm_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizer
     tokenizer, kept = trim_for(teacher, tokenizer, texts)
     rows = table[kept].double().cpu()
     coordinates = rows @ principal_directions([rows], embedding_size)
-    labels = {name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")}
     config = BiLSTMConfig(vocab_size=len(kept), embedding_size=embedding_size, hidden_size=hidden_size, num_hidden_layers=layers,
                           dropout=getattr(teacher.config, "hidden_dropout_prob", 0.1), pad_token_id=tokenizer.pad_token_id,
-                          **labels)  # fmt: skip
+                          **{name: getattr(teacher.config, name) for name in ("id2label", "label2id", "problem_type")})  # fmt: skip
     student = BiLSTMForSequenceClassification(config)
     student.embeddings.weight.copy_(coordinates / coordinates.square().mean().sqrt())
     return student.eval(), tokenizer

@@ -53,7 +53,7 @@ def run_sweep(grid: dict[str, Any], output: Path, workers: int = 1, **parameters
         done, judge = [trial.params for trial in study.trials], delayed(lambda n: (n, validate(settings[n])))
         for n, right in progress(Parallel(workers, return_as="generator_unordered")(judge(n) for n, point in enumerate(points) if point not in done), "trials"):
             # The accuracy and its interval are those of the difference from a model that is never right.
-            figures = dict(zip(COLUMNS, (*vars(paired_bootstrap(right, 0 * right)).values(), mean_and_sd(right.mean(1))[1], *right.shape), strict=True))
+            figures = dict(zip(COLUMNS, (*paired_bootstrap(right, 0 * right), mean_and_sd(right.mean(1))[1], *right.shape), strict=True))
             study.add_trial(optuna.create_trial(value=figures[COLUMNS[0]], params=points[n], distributions=space, user_attrs=figures))
         table = pd.DataFrame([t.params | t.user_attrs for t in study.trials]).set_index([*space])[COLUMNS].sort_values(COLUMNS[0], ascending=False)
         table.to_csv(output / "sweep.csv")

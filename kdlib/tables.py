@@ -19,7 +19,7 @@ import pyarrow.parquet
 from charset_normalizer import from_bytes
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from .errors import InputError, require
+from .errors import InputError, explained, require
 
 LANGUAGES = Path(datasets.__file__).parent / "utils/resources/languages.json"  # codes and their names
 MIN_ROWS_PER_CLASS = 8
@@ -83,8 +83,7 @@ def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | No
     if table["id"].duplicated().any():
         table["id"] = table["stem"] + "-" + table["id"]
     names, table["label"] = _encode_labels(table, names) if labelled else (names, -1)
-    if logits := _teacher_logits(table, names):
-        table["teacher_logits"] = logits
+    _add_teacher_logits(table, names)
     return to_dataset(table.to_dict("records"), names)
 
 
@@ -110,10 +109,8 @@ def _read_frames(source: Any, labelled: bool) -> dict[str, pd.DataFrame]:
         require(path.exists(), f"{name}: there is no such file under {Path.cwd()}; check the path.")
         require(path.suffix.lower() in kinds, f"{name} is none of {', '.join(kinds)}: save it as one.")
         return {name: _read_file(path)}
-    try:
+    with explained(f"{name} is no file, nor on the hub", "give an id or path", Exception):  # whatever goes wrong on the way, there is no table
         return {f"{name}/{split}": _frame(part) for split, part in datasets.load_dataset(name).items()}
-    except Exception as error:  # whatever goes wrong on the way, there is no table
-        raise InputError(f"{name} is no file, nor on the hub ({error!r:.88}): give an id or path.") from error
 
 
 def _frame(data: Dataset) -> pd.DataFrame:
@@ -126,31 +123,29 @@ def _frame(data: Dataset) -> pd.DataFrame:
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() == ".parquet":
+        with explained(f"{path} is no Parquet file", "write it again", ValueError):
             return _frame(Dataset(pyarrow.parquet.read_table(path)))
+    try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         likely = ["utf_16", "gb18030", "big5", "cp1252", "cp1251", "shift_jis", "euc_kr"]
         guess = getattr(from_bytes(error.object, cp_isolation=likely).best(), "encoding", "cp1252")
         raise InputError(f"{path} is {guess}, not UTF-8: convert it (iconv -f {guess} -t UTF-8).") from error
-    except ValueError as error:
-        raise InputError(f"{path} is no Parquet file ({error!r:.120}): write it again.") from error
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not lines or path.suffix.lower() == ".txt":
         return pd.DataFrame({"text": lines}, dtype=object)
     if table := path.suffix.lower() in (".csv", ".tsv"):
         first = text.strip().splitlines()[0]
-        known = any(mark in first for mark in ",;\t|") or _fold(first) in COLUMN_NAMES["text"].split()
+        known = any(mark in first for mark in ",;\t|") or fold(first) in COLUMN_NAMES["text"].split()
         require(known, f"{path}: unknown delimiter in header {first!r:.60}; use , ; tab or |.")
-    rows: list[dict[str, Any]] = []
     numbers = [number for number, line in enumerate(re.split("\r\n?|\n", text), 1) if line.strip()]
     remedy = "quote texts that hold the delimiter, close quotes, double those inside" if table else "give a JSON object, one a line"
-    for row, reason in read_records(path):
-        place = f"row {len(rows) + 1}" if table else f"line {numbers[len(rows)]}"
+    records = list(read_records(path))
+    for i, (_, reason) in enumerate(records):
+        place = f"row {i + 1}" if table else f"line {numbers[i]}"
         require(not reason, f"{path}: {place}{reason.removeprefix('the row')}; {remedy}.")
-        rows.append(row)
-    return pd.DataFrame(rows, dtype=object)
+    return pd.DataFrame([row for row, _ in records], dtype=object)
 
 
 def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -159,12 +154,10 @@ def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         rows: Iterator[Any] = map(json.loads, filter(str.strip, lines))
         if table := path.suffix.lower() in (".csv", ".tsv"):
             first = next(filter(str.strip, lines), "")
-            try:
+            with explained(f"{path}: the header cannot be read", "close quotes, double those inside", csv.Error):
                 mark = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
                 rows = filter(None, csv.reader(chain([first], lines), delimiter=mark, strict=True))
                 header = [name.strip() for name in next(rows, [])]
-            except csv.Error as error:
-                raise InputError(f"{path}: the header cannot be read: {error}; close quotes, double those inside.") from error
             require(len(set(header)) == len(header), f"{path} has two columns of one name ({_listed(header)}): rename one.")
         while True:
             try:
@@ -185,7 +178,7 @@ def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
                 yield {}, f"the row cannot be read: {error}"
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
     return name.strip().casefold().replace(" ", "_")
 
 
@@ -200,10 +193,10 @@ def _listed(names: Any) -> str:
 def _select(where: str, frame: pd.DataFrame, chosen: dict[str, str | None], language: str | None) -> pd.DataFrame:
     """The columns under the Dataset's names, the teacher's columns, and where each row is."""
     stem, row = Path(where).stem, (frame.index + 1).astype(str)
-    table = frame[[name for name in frame if _fold(name).startswith(TEACHER_PREFIXES)]].rename(columns=_fold)
+    table = frame[[name for name in frame if fold(name).startswith(TEACHER_PREFIXES)]].rename(columns=fold)
     table = table.assign(where=where, stem=stem, row=row, id=stem + "-" + row, source=stem, language=language or stem)
     for role, name in chosen.items():
-        found = [c for c in frame if (_fold(c) in COLUMN_NAMES[role].split() if name is None else c == name)]
+        found = [c for c in frame if (fold(c) in COLUMN_NAMES[role].split() if name is None else c == name)]
         absent = not found and not name and role in ("id", "source")  # which may be
         problem = f"{_listed(found)} could each be the {role}" if found else f"no column {name or role!r}"
         option = "language (--language) or " * (role == "language") + f"{role}_column (--{role}-column)"
@@ -237,12 +230,12 @@ def _encode_labels(table: pd.DataFrame, names: list[str]) -> tuple[list[str], pd
     return names, labels.map(names.index)
 
 
-def _teacher_logits(table: pd.DataFrame, names: list[str]) -> list[list[float]]:
-    for columns in ([_fold(prefix + name) for name in names] for prefix in TEACHER_PREFIXES):
+def _add_teacher_logits(table: pd.DataFrame, names: list[str]) -> None:
+    for columns in ([fold(prefix + name) for name in names] for prefix in TEACHER_PREFIXES):
         if set(columns) & set(table):
             p = table.reindex(columns=columns).apply(pd.to_numeric, errors="coerce")
             good = p.ge(0).all(axis=1) & p.sum(axis=1).sub(1).abs().le(1e-3 + 1e-9)
             problem = f"the probabilities {_listed(columns)} do not add up to 1"
             _check_rows(table, good, problem, "give one from 0 to 1 for each class, with decimal points")
-            return np.log(p.clip(lower=1e-6)).to_numpy(dtype=float).tolist()
-    return []
+            table["teacher_logits"] = np.log(p.clip(lower=1e-6)).to_numpy(dtype=float).tolist()
+            return

@@ -6,7 +6,6 @@ E5 has no pooler weights and means its embeddings as the mean over tokens; the h
 pooler on ``<s>``, trained from scratch, so that the checkpoint stays plain (``benchmarks/pooling.py`` measures both).
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ from transformers.trainer_utils import set_seed
 
 from .corpora import LABEL_NAMES
 from .distill import DistillationArguments, train_classifier
-from .errors import InputError, require
-from .files import packaged, written_aside
+from .errors import explained, require
+from .files import packaged, read_json, write_json, written_aside
 from .packaged import packaged_checkpoint
 
 ADAPTER_LANGUAGES = ("zh", "en")  # what the shipped adapter was trained on
@@ -43,7 +42,7 @@ def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence
     if is_packaged and adapter is not None:
         folder = packaged("data", "teacher") if adapter == "shipped" else Path(adapter)
         require((folder / "labels.json").is_file(), f'{folder} holds no adapter: give a folder that finetune_teacher wrote, "shipped" or None.')
-        trained_names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        trained_names = read_json(folder / "labels.json")
         fits = adapter == "shipped" or len(trained_names) == len(label_names)
         require(fits, f"The adapter {folder} is for the labels {', '.join(trained_names)}: give these as label_names.")
         if adapter != "shipped" or list(label_names) == trained_names:
@@ -55,16 +54,14 @@ def load_checkpoint(name: str, label_names: Sequence[str] | None) -> tuple[PreTr
     """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none. None: its own labels."""
     complete = (Path(name) / "tokenizer_config.json").is_file() or not (Path(name) / "config.json").is_file()
     require(complete, f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
-    try:
+    remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
+    with explained(f"No model could be loaded from {name!r}", remedy, OSError, ValueError, SafetensorError):
         config = AutoConfig.from_pretrained(name)
         label_names = list((config.id2label or {}).values()) if label_names is None else label_names
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
         if not has_trained_head(config):
             config.update({"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}})
         model = AutoModelForSequenceClassification.from_pretrained(name, config=config).eval()
-    except (OSError, ValueError, SafetensorError) as error:
-        remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
-        raise InputError(f"No model could be loaded from {name!r}: {remedy} ({str(error).splitlines()[0]}).") from error
     problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} ({', '.join(label_names)})"
     require(config.num_labels == len(label_names), f"{problem}: choose a teacher for these classes, or fine-tune one.")
     return model, tokenizer
@@ -101,8 +98,7 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
     model: Any = teacher
     if method == "lora":
         names, linear = [name for name, _ in teacher.named_modules()], r".*encoder.*\.(query|key|value|dense)$"
-        known = any(re.fullmatch(linear, name) for name in names)
-        require(known, f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
+        require(any(re.fullmatch(linear, name) for name in names), f"LoRA knows no layer of a {type(teacher).__name__}: choose the method full or frozen.")
         head = [part for part in ("pooler", "classifier") if any(part in name for name in names)]
         model = get_peft_model(teacher, LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head))
     elif method == "frozen":
@@ -120,12 +116,11 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
 
 def save_adapter(model: PeftModel, folder: Path, label_names: list[str]) -> None:
     """Write the adapter (LoRA matrices, pooler, head) as 16-bit safetensors, without the path that its base was loaded from."""
+    settings: Any = model.peft_config["default"]
+    if Path(settings.base_model_name_or_path or "").is_dir():
+        settings.base_model_name_or_path = Path(settings.base_model_name_or_path).name
     with written_aside(folder) as aside:
         model.save_pretrained(str(aside), state_dict={key: value.half() for key, value in model.state_dict().items()})
-        settings = json.loads((aside / "adapter_config.json").read_text(encoding="utf-8"))
-        if Path(settings["base_model_name_or_path"] or "").is_dir():
-            settings["base_model_name_or_path"] = Path(settings["base_model_name_or_path"]).name
-        (aside / "adapter_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-        (aside / "labels.json").write_text(json.dumps(label_names), encoding="utf-8")
+        write_json(aside / "labels.json", label_names)
         (aside / "README.md").unlink(missing_ok=True)
 

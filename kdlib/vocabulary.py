@@ -65,24 +65,21 @@ def trim_vocabulary(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], ke
     counts = Counter(token for ids in encode(tokenizer, texts) for token in ids)
     normalised = [backend.normalizer.normalize_str(text) for text in texts] if backend.normalizer else texts
     bodies = {i: piece.removeprefix(model.get("continuing_subword_prefix", METASPACE)) or piece for piece, i in pieces.items()}
+    special = {token["id"] for token in state["added_tokens"]} | set(tokenizer.all_special_ids)
+    special.update(i for ids in processor_ids(state["post_processor"] or {}) for i in ids if isinstance(i, int))
     if kind == "WordPiece":
+        special.add(pieces[model["unk_token"]])
         words = {word for text in normalised for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)}
         unknown = " ".join(word for word in words if model["unk_token"] in [t.value for t in backend.model.tokenize(word)])
         counts.update({i for i, body in bodies.items() if body in unknown} - counts.keys())
+    else:  # the unknown token and the piece of the lowest score
+        special |= {min(range(len(model["vocab"])), key=lambda i: model["vocab"][i][1]), model["unk_id"]} - {None}
     if keep_characters:
         characters = Counter(c for text in normalised for c in METASPACE + text.replace(" ", METASPACE))
-        letters = sum(count for c, count in characters.items() if c.isalpha())
-        latin = sum(count for c, count in characters.items() if c.isalpha() and c < "\u0250")
-        characters.update(ASCII | LATIN if latin > 0.1 * letters else ASCII)
+        latin = [c < "\u0250" for c in characters.elements() if c.isalpha()]
+        characters.update(ASCII | LATIN if sum(latin) > 0.1 * len(latin) else ASCII)
         counts |= Counter({i: characters[body] for i, body in bodies.items() if body in characters})
 
-    special = {token["id"] for token in state["added_tokens"]} | set(tokenizer.all_special_ids)
-    special.update(i for ids in processor_ids(state["post_processor"]) for i in ids if isinstance(i, int))
-    if kind == "WordPiece":
-        special.add(pieces[model["unk_token"]])
-    else:
-        # With the piece of the lowest score.
-        special |= {min(range(len(model["vocab"])), key=lambda i: model["vocab"][i][1]), model["unk_id"]} - {None}
     wanted = sorted(counts.keys() - special, key=lambda i: (-counts[i], i))
     room = len(wanted) if max_size is None else max_size - len(special)
     require(room >= 0, f"max_size is {max_size}: give at least {len(special)}, for the special tokens.")
@@ -100,7 +97,7 @@ def cut(tokenizer: PreTrainedTokenizerFast, state: dict[str, Any], kept: list[in
         model["vocab"] = {piece: new_id[i] for piece, i in model["vocab"].items() if i in new_id}
     for token in state["added_tokens"]:
         token["id"] = new_id[token["id"]]
-    for ids in processor_ids(state["post_processor"]):
+    for ids in processor_ids(state["post_processor"] or {}):
         ids[:] = [new_id.get(i, i) for i in ids]
     state["padding"] = state["truncation"] = None  # left over from the last call; every call sets them anew
     trimmed: Any = copy.deepcopy(tokenizer)
@@ -123,9 +120,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Iterator[lis
         yield from tokenizer(texts[i : i + 1000], add_special_tokens=False, verbose=False)["input_ids"]
 
 
-def processor_ids(processor: dict[str, Any] | None) -> Iterator[list[Any]]:
+def processor_ids(processor: dict[str, Any]) -> Iterator[list[Any]]:
     """The lists in a post-processor's JSON that hold token ids (beside strings), to read or change."""
-    processor = processor or {}
     for part in processor.get("processors", []):
         yield from processor_ids(part)
     yield from (token["ids"] for token in processor.get("special_tokens", {}).values())

@@ -11,6 +11,7 @@ from kdlib import corpora
 from kdlib.corpora import (
     LABEL_NAMES,
     MIN_RATING,
+    SHINGLE,
     Review,
     clean,
     load_corpus,
@@ -18,6 +19,7 @@ from kdlib.corpora import (
     stable_order,
     without_copies,
 )
+from kdlib.sources import fetch
 
 LANGUAGES = ("zh", "en", "fr")
 
@@ -83,9 +85,9 @@ def test_copies_within_longer_texts_go() -> None:
     long = "abcdefghijklmnopqrstuvwxyz"
     keys = [long[5:20], "0123456789" + long[:4], long, "ABCDE", "ABCDEFG"]
     # the first stands in the alphabet, the fourth in the fifth; the second shares less than half
-    assert without_copies(keys, 5) == [long, "0123456789" + long[:4], "ABCDEFG"]
-    assert without_copies(reversed(keys), 5) == without_copies(keys, 5), "whatever the order"
-    assert without_copies(["abc", "abcd"], 5) == ["abcd", "abc"], (
+    assert [*without_copies(keys, 5)] == [long, "0123456789" + long[:4], "ABCDEFG"]
+    assert [*without_copies(reversed(keys), 5)] == [*without_copies(keys, 5)], "whatever the order"
+    assert [*without_copies(["abc", "abcd"], 5)] == ["abcd", "abc"], (
         "texts shorter than a shingle are compared whole"
     )
 
@@ -114,7 +116,7 @@ def test_chinese_lines(made: Any) -> None:
         * 201,
         pos_txt="2、屏幕清晰\n非常满意\n",
     )
-    rows = corpora.read_zh()
+    rows = list(corpora.read_zh())
     assert [(row["text"], row["label"]) for row in rows] == [
         ("房间·小，很吵", 0),
         ("隔音太差", 0),
@@ -203,3 +205,23 @@ def test_there_are_enough_of_each_label(real: dict[str, list[Review]]) -> None:
     assert min(counts["en"][0], counts["en"][1]) > 6000 and 1000 < counts["en"][-1] < 1500
     assert min(counts["fr"][0], counts["fr"][1]) > 500 and counts["fr"].total() > 1250
     assert len({row["group"] for row in real["en"] if row["source"] == "amazon"}) > 250
+
+
+# ---- the tweets of notebook 09 -------------------------------------------------------------------
+
+
+def test_the_tweets_are_what_the_data_card_says(real: dict[str, list[Review]]) -> None:
+    """Read as the notebook reads them: number, mean of the ratings, text; in no split, and no copy of a review."""
+    lines = fetch("en")["tweets.txt"].read_text(encoding="utf-8").splitlines()
+    rows = [(float(rating), normalise(clean(text))) for _, rating, text in (line.split("\t") for line in lines)]
+    assert all(-4 <= rating <= 4 for rating, _ in rows) and len({line.split("\t")[0] for line in lines}) == len(lines)
+    unique = {key: rating for rating, key in reversed(rows)}  # of equal ones the first
+    long = [key for key in unique if len(key) >= 4]
+    kept = without_copies(long, SHINGLE["en"])
+    counts = Counter(int(unique[key] > 0) if abs(unique[key]) >= MIN_RATING else -1 for key in kept)
+    assert not {normalise(row["text"]) for row in real["en"]} & set(kept)
+    card = (Path(__file__).parent.parent / "data" / "README.md").read_text(encoding="utf-8")
+    gone = len(rows) - len(unique), len(unique) - len(long), len(long) - len(kept)
+    told = f"Of the {len(rows):,} tweets, {sum(gone)} go: {gone[0]} repeated, {gone[1]} of fewer than four letters and digits, {gone[2]} copies."
+    left = f"Of the {len(kept):,} that are left {counts[1]:,} are positive,\n{counts[0]:,} negative and {counts[-1]} have no label."
+    assert f"{told} {left}" in card

@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +124,7 @@ def test_reliability_bins_hold_every_text_once() -> None:
 def test_a_difference_of_single_runs_is_the_paired_one() -> None:
     a, b = right(LABELS, RUNS[2])[None], right(LABELS, RUNS[0])[None]
     result = difference(a, b)
-    assert {name: result.pop(name) for name in ("difference", "low", "high")} == asdict(paired_bootstrap(a, b))
+    assert {name: result.pop(name) for name in ("difference", "low", "high")} == paired_bootstrap(a, b)._asdict()
     assert result == {"mcnemar_p": mcnemar(a[0], b[0]), "smallest_detectable": smallest_detectable_difference(a, b)}
 
 
@@ -135,7 +134,7 @@ def test_a_model_with_one_run_is_compared_with_every_run_of_the_other(turned: bo
     pair = (one, many) if turned else (many, one)
     result, repeated = difference(*pair), np.repeat(one, 3, axis=0)
     expected = paired_bootstrap(repeated, many) if turned else paired_bootstrap(many, repeated)
-    assert {name: result[name] for name in ("difference", "low", "high")} == asdict(expected)
+    assert {name: result[name] for name in ("difference", "low", "high")} == expected._asdict()
     assert result["difference"] == pytest.approx(pair[0].mean() - pair[1].mean())
     assert result["mcnemar_p"] == mcnemar(pair[0][0], pair[1][0])
 

@@ -16,6 +16,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "05_multilingual_teacher": {"sample_size": 60, "slice_size": 40, "prefix": "passage: ", "seed": 1},
     "06_distil_by_hand": {"language": "fr", "rows": 64, "transfer_rows": 64, "max_length": 32, "temperature": 3.0, "alpha": 0.5, "epochs": 1, "seed": 1},
     "07_case_study_zh_en_fr": {"profile": "slice", "languages": ["fr", "en"], "seed": 1},
+    "09_deploy_and_keep_fresh": {"profile": "slice", "languages": ["en"], "seed": 1},
 }
 
 
