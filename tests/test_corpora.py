@@ -217,7 +217,7 @@ def test_the_tweets_are_what_the_data_card_says(real: dict[str, list[Review]]) -
     assert all(-4 <= rating <= 4 for rating, _ in rows) and len({line.split("\t")[0] for line in lines}) == len(lines)
     unique = {key: rating for rating, key in reversed(rows)}  # of equal ones the first
     long = [key for key in unique if len(key) >= 4]
-    kept = without_copies(long, SHINGLE["en"])
+    kept = [*without_copies(long, SHINGLE["en"])]
     counts = Counter(int(unique[key] > 0) if abs(unique[key]) >= MIN_RATING else -1 for key in kept)
     assert not {normalise(row["text"]) for row in real["en"]} & set(kept)
     card = (Path(__file__).parent.parent / "data" / "README.md").read_text(encoding="utf-8")
