@@ -30,7 +30,7 @@ test-course: export KDLIB_QUIET := 1
 test-course: .venv/ready  ## the quick report, nbval of notebooks 07 and 09 on its students, 05 to 07 and 09 with other parameters, the slow tests
 	time $(BIN)/kdlib report --profile quick
 	time $(NBVAL) $(ON_STUDENTS)
-	time $(PYTEST) --dist=load tests/course
+	time $(BIN)/python -m pytest tests/course
 	time $(PYTEST) --dist=load -m slow tests
 
 test-browser: export KDLIB_QUIET := 1
