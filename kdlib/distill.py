@@ -177,6 +177,7 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
                        eval_dataset=held_out, compute_metrics=accuracy_metric, data_collator=collator, callbacks=[StepBar(), *stop])  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # or bfloat16 would stay in its forward pass, and judge it
     model.set_attn_implementation(attention)
     model.eval()
     return trainer.state.log_history

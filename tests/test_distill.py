@@ -569,6 +569,18 @@ def test_after_training_the_model_is_that_of_the_best_epoch(
     assert student.config._attn_implementation == "sdpa"  # as it was before, and as it loads
 
 
+@pytest.mark.parametrize("with_teacher", [True, False])
+def test_after_training_in_bfloat16_the_model_is_judged_in_float32(
+    with_teacher: bool, tmp_path: Path, labelled: Dataset, tiny_teacher: Any, tiny_tokenizer: Any
+) -> None:
+    rows = labelled if with_teacher else labelled.remove_columns("teacher_logits")
+    student = make_small(tiny_teacher, initializer_range=0.05)
+    train_classifier(student, tiny_tokenizer, rows, rows, arguments(tmp_path / "unused", learning_rate=1e-3, num_train_epochs=1, bf16=True))
+    student.save_pretrained(tmp_path / "saved")
+    saved: Any = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
+    np.testing.assert_array_equal(*(predict_logits(model, tiny_tokenizer, rows["text"]) for model in (student, saved)))
+
+
 def test_the_default_arguments_serve_both_trainers_and_one_seed_gives_one_student(
     tmp_path: Path, labelled: Dataset, tiny_teacher: Any, tiny_tokenizer: Any
 ) -> None:
