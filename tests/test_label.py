@@ -27,6 +27,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from filelock import FileLock
+from killing import die_at, fork, needs_fork
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertModel
 
 from kdlib import label
@@ -34,7 +35,7 @@ from kdlib.cli import main
 from kdlib.errors import InputError
 from kdlib.label import label_files, read_records
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="one process imports kdlib once and forks the runs to be killed")
+FILES = ("kdlib/label.py", "kdlib/files.py")  # at whose lines a run may be killed
 WORDS = ["the film", "awful and dull", "great fun", "咖啡 很好", "cet hôtel est mauvais", "bad", "good in every way that I can think of"]
 TEXTS = [f"{WORDS[i % 7]} : {WORDS[i * 3 % 5]}{' , really' * (i % 4)}" for i in range(40)]
 
@@ -407,36 +408,6 @@ def answer(process: subprocess.Popen[str]) -> Any:
     return json.loads(out.splitlines()[-1])
 
 
-def fork(run: Callable[[], Any]) -> int:
-    """Start ``run`` in a copy of this process."""
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            run()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def die_at(step: int) -> list[int]:
-    """Count the lines that label.py and files.py execute; ``kill -9`` this process at the one that is asked for."""
-    count = [0]
-
-    def line(frame: Any, event: str, argument: Any) -> Any:
-        if event == "line":
-            count[0] += 1
-            if count[0] == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return line
-
-    def call(frame: Any, event: str, argument: Any) -> Any:
-        return line if frame.f_code.co_filename.endswith(("kdlib/label.py", "kdlib/files.py")) else None
-
-    sys.settrace(call)
-    return count
-
-
 def kill_many(source: str, folder: str, teacher: str, kills: int) -> dict[str, Any]:
     """Runs that are killed, each going on where the last one fell: at any line, every fourth at any moment of the clock."""
     chance, output, parts, killed = random.Random(0), Path(folder) / "0", [], 0
@@ -444,7 +415,7 @@ def kill_many(source: str, folder: str, teacher: str, kills: int) -> dict[str, A
     counted = Path(folder) / "lines"
 
     def count_lines() -> None:
-        counter = die_at(-1)
+        counter = die_at(-1, *FILES)
         label_files(source, Path(folder) / "counted", **settings)
         sys.settrace(None)
         counted.write_text(str(counter[0]), encoding="utf-8")
@@ -456,7 +427,7 @@ def kill_many(source: str, folder: str, teacher: str, kills: int) -> dict[str, A
         by_clock, step = killed % 4 == 3, chance.randrange(1, lines)
 
         def run(step: int = 0 if by_clock else step, output: Path = output) -> None:
-            die_at(step)
+            die_at(step, *FILES)
             label_files(source, output, **settings)
 
         pid = fork(run)
@@ -633,7 +604,6 @@ def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path: Path, teacher: str) -> None:
     """Its workers may go on for a while: the next run waits for what they have claimed, and labels the rest."""
     file, output = simple_input(tmp_path, rows=8000), tmp_path / "output"

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from datasets import ClassLabel, Dataset, concatenate_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killing import fork, needs_fork
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from kdlib import make_student, predict_logits, redistil
@@ -24,9 +25,6 @@ from kdlib.cli import main
 from kdlib.errors import InputError
 from kdlib.files import locked
 from kdlib.redistil import decide, in_service, promote, roll_back
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="one process imports kdlib once and forks the runs to be killed")
-
 
 # --- a store, its teacher, and texts ----------------------------------------------------------------------
 
@@ -267,11 +265,12 @@ def kill_twice(**given: Any) -> None:
     """Runs in copies of this process that die at once in the middle of the training, and of the writing."""
     tests = {"test": Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})}
     for step in ("train_classifier", "write_json"):
-        if (pid := os.fork()) == 0:
+
+        def run(step: str = step) -> None:
             setattr(redistil, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
             redistil.redistil(Path(given["store"]), ["good film"], tests, given["teacher"], epochs=1)
-            os._exit(0)
-        assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+
+        assert os.WTERMSIG(os.waitpid(fork(run), 0)[1]) == signal.SIGKILL
 
 
 @needs_fork

@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict, concatenate_datasets
+from killing import die_at, fork, needs_fork
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kdlib import experiment, sweep
@@ -33,7 +34,7 @@ from kdlib.experiment import Settings, load_datasets, validate
 from kdlib.files import locked
 from kdlib.sweep import run_sweep
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="one process imports kdlib once and forks the runs to be killed")
+FILES = ("kdlib/sweep.py", "kdlib/files.py", "_rdb/storage.py")  # at whose lines a run may be killed; the last is Optuna's
 EXAMPLE = Path(__file__).parent.parent / "examples" / "optuna_study.py"
 GRID: dict[str, Any] = {"layers": [1, [1, 3]], "alpha": [0.0, 1.0]}
 COMBINATIONS = sorted((json.dumps(alpha), json.dumps(layers)) for alpha, layers in product(GRID["alpha"], GRID["layers"]))  # names sorted
@@ -312,7 +313,7 @@ def kill_many(grid: dict[str, Any], folder: str, given: dict[str, Any], kills: i
         return made_up(settings)
 
     def run(name: str, step: int = 0) -> None:
-        count = die_at(step)
+        count = die_at(step, *FILES)
         run_sweep(grid, Path(folder, name), **given)
         sys.settrace(None)
         counted.write_text(str(count[0]), encoding="utf-8")
@@ -343,37 +344,6 @@ def tables(output: Path) -> list[str]:
     """What the SQLite file holds so far."""
     with contextlib.closing(sqlite3.connect(output / "sweep.db")) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-
-
-def fork(run: Any) -> int:
-    """Start ``run`` in a copy of this process."""
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            run()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def die_at(step: int) -> list[int]:
-    """Count the lines that sweep.py, files.py and Optuna's storage execute; ``kill -9`` this process at the one that is asked for; 0: no counting."""
-    count = [0]
-
-    def line(frame: Any, event: str, argument: Any) -> Any:
-        if event == "line":
-            count[0] += 1
-            if count[0] == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return line
-
-    def call(frame: Any, event: str, argument: Any) -> Any:
-        return line if frame.f_code.co_filename.endswith(("kdlib/sweep.py", "kdlib/files.py", "_rdb/storage.py")) else None
-
-    if step:
-        sys.settrace(call)
-    return count
 
 
 @pytest.mark.slow
