@@ -8,7 +8,7 @@ What the profiler shows on a processor with units for bfloat16 (AMX); results/co
 - In bfloat16 they are so fast that the rest weighs as much: attention, LayerNorm, GELU, and copies. Autocast casts weight, bias and
   input anew for each product of each batch (under inference_mode it keeps none of them); a teacher whose weights stay
   in bfloat16 ("bf16, weights too") is spared two of the three. Smaller batches lose more in bfloat16 than in float32.
-- Texts sorted over a whole shard leave little padding; tokenising twice costs a few percent at most.
+- Texts sorted over a whole shard leave little padding.
 - torch's dynamic quantisation rounds what follows a GELU, and one text in ten changes its class; `kdlib.export` spares these matrices.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from datasets import DatasetDict
 from scipy.special import log_softmax, softmax
-from side_by_side import interleaved, middle
+from side_by_side import batch_shapes, forward_flops, interleaved, middle
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -40,19 +40,8 @@ KINDS = {"matrix products": ("addmm", "::mm", "bmm", "linear", "matmul"), "atten
          "copies and casts": ("copy", "_to", "clone", "contiguous", "cat")}  # fmt: skip
 
 
-def flops(config: Any, texts: int, tokens: int) -> int:
-    """Of one forward pass over ``texts`` of ``tokens`` each; a multiplication and an addition are two.
-
-    A layer has four matrices [h, h] and two [h, f] for every token; attention multiplies Q Kᵀ and its weights with V, each
-    2 h for every pair of tokens. Pooler and head see one token of a text.
-    """
-    h, f = config.hidden_size, config.intermediate_size
-    layer = 2 * tokens * (4 * h * h + 2 * h * f) + 2 * 2 * tokens * tokens * h
-    return texts * (config.num_hidden_layers * layer + 2 * h * h + 2 * h * config.num_labels)
-
-
 def counted_flops(model: Any, texts: int, tokens: int) -> int:
-    """The same by torch's counter, which sees attention where it is not fused into one kernel."""
+    """What `forward_flops` counts by hand, by torch's counter, which sees attention where it is not fused into one kernel."""
     ids = torch.ones(texts, tokens, dtype=torch.long)
     with evaluation_mode(model), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(input_ids=ids, attention_mask=torch.ones_like(ids))
@@ -69,15 +58,8 @@ def neighbours(tokenizer: Any, texts: Sequence[str], runs: int) -> list[str]:
     return [text for place in middles for text in ordered[max(0, place - BATCH) : place + BATCH]]
 
 
-def batch_shapes(lengths: Sequence[int], size: int = BATCH) -> list[tuple[int, int]]:
-    """Texts and padded tokens of each batch, sorted by length as in ``predict_logits``."""
-    ordered = sorted(lengths)
-    batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    return [(len(batch), batch[-1]) for batch in batches]
-
-
 def padded(tokenizer: Any, texts: Sequence[str], size: int = BATCH, multiple: int | None = None) -> list[Any]:
-    """The batches that the model gets, each text cut into tokens once."""
+    """The batches that the model gets."""
     rows = sorted(tokenizer(list(texts), truncation=True, max_length=LENGTH)["input_ids"], key=len)
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [tokenizer.pad({"input_ids": batch}, pad_to_multiple_of=multiple, return_tensors="pt") for batch in batches]
@@ -149,8 +131,8 @@ def shares(teacher: Classifier, ways: dict[str, Callable[[], np.ndarray]], texts
     """Speed of every way and, in fp32 and bf16, FLOP/s as a share of what plain products reach in the same round."""
     model, tokenizer = teacher
     config, lengths = model.config, [len(ids) for ids in tokenizer(texts, truncation=True, max_length=LENGTH)["input_ids"]]
-    shapes = batch_shapes(lengths)
-    done, useful = (sum(flops(config, *shape) for shape in given) for given in (shapes, [(1, length) for length in lengths]))
+    shapes = batch_shapes(sorted(lengths), BATCH)  # as in predict_logits
+    done, useful = (forward_flops(model, given) for given in (shapes, [(1, length) for length in lengths]))
     tokens = int(np.median([rows * length for rows, length in shapes]))
     plain, amounts = {}, {}
     for name, dtype in PRECISIONS.items():
@@ -187,9 +169,8 @@ def variants(teacher: Classifier, texts: list[str], rounds: int) -> dict[str, An
 
     changes: dict[str, Callable[[], Any]] = {"as it is": label}
     changes |= {f"batches of {size}": lambda size=size: label(size) for size in (8, 16, 32, 128)}
-    changes |= {"eager attention": eager, "tokens once": lambda: forward(model, padded(tokenizer, texts)),
-                "tokens once, lengths multiples of 8": lambda: forward(model, padded(tokenizer, texts, multiple=8)),
-                "tokens once, lengths multiples of 32": lambda: forward(model, padded(tokenizer, texts, multiple=32)),
+    changes |= {"eager attention": eager, "lengths multiples of 8": lambda: forward(model, padded(tokenizer, texts, multiple=8)),
+                "lengths multiples of 32": lambda: forward(model, padded(tokenizer, texts, multiple=32)),
                 "the model alone": lambda: forward(model, ready)}  # fmt: skip
     result = {}
     for name, dtype in PRECISIONS.items():
@@ -240,7 +221,7 @@ def distance_to_limit(teacher: Classifier, onnx: dict[str, OnnxClassifier], text
                       rounds: int, square: int) -> dict[str, Any]:  # fmt: skip
     """All of it; ``texts`` are `neighbours`, of which single changes are tried on the two batches in the middle."""
     half = len(texts) // 2
-    check = {"texts": 4, "tokens": 32, "by_hand": flops(teacher[0].config, 4, 32), "counted": counted_flops(teacher[0], 4, 32)}
+    check = {"texts": 4, "tokens": 32, "by_hand": forward_flops(teacher[0], [(4, 32)]), "counted": counted_flops(teacher[0], 4, 32)}
     result = {"goals": GOALS, "flops": check, "units_for_bf16": fast_bf16()}
     result |= shares(teacher, labellers(teacher, onnx, texts), texts, square, rounds)
     print({name: result[name] for name in ("gflops", "share", "useful_share", "speed")}, flush=True)

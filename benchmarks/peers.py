@@ -39,6 +39,7 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from side_by_side import batch_shapes, forward_flops
 from torch.nn.functional import cross_entropy, kl_div
 from torch.utils.data import DataLoader
 from transformers import (
@@ -300,25 +301,11 @@ CACHED = ("kdlib", "TextBrewer, cached")
 # What the arithmetic says.
 
 
-def forward_flops(model: Any, shapes: Sequence[tuple[int, int]]) -> int:
-    """FLOPs of a BERT forward pass over batches of (texts, tokens): 2 a weight and token; attention 4 · width · tokens a token, layer."""
-    weights = sum(p.numel() for p in model.base_model.encoder.parameters() if p.ndim > 1)
-    head = sum(p.numel() for name, p in model.named_parameters() if p.ndim > 1 and ("pooler" in name or "classifier" in name))
-    attention = 4 * model.config.hidden_size * model.config.num_hidden_layers
-    return sum(texts * (tokens * (2 * weights + attention * tokens) + 2 * head) for texts, tokens in shapes)
-
-
-def padded_shapes(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """(texts, tokens) of the batches of texts of these lengths, in this order."""
-    chunks = [lengths[start : start + BATCH] for start in range(0, len(lengths), BATCH)]
-    return [(len(chunk), max(chunk)) for chunk in chunks]
-
-
 def predict(task: Task) -> dict[str, float]:
     """FLOPs of an epoch, and the two ratios, were every FLOP as fast as any other. A training step is three forward passes."""
     own, other = ([len(ids) for ids in t(task.texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]] for t in (task.cut, task.tokenizer))
-    teacher, student = forward_flops(task.teacher, padded_shapes(other)), 3 * forward_flops(task.student, padded_shapes(own))
-    labelling = forward_flops(task.teacher, padded_shapes(sorted(other)))  # which orders the texts by length by itself
+    teacher, student = forward_flops(task.teacher, batch_shapes(other, BATCH)), 3 * forward_flops(task.student, batch_shapes(own, BATCH))
+    labelling = forward_flops(task.teacher, batch_shapes(sorted(other), BATCH))  # which orders the texts by length by itself
     total = task.epochs * (teacher + student) / (labelling + task.epochs * student)
     return {"teacher_flops": teacher, "labelling_flops": labelling, "student_flops": student,
             "epoch_ratio": (teacher + student) / student, "total_ratio": total}  # fmt: skip

@@ -1,4 +1,4 @@
-"""For the benchmarks here: contestants timed in turn, ratios of their times, the exponent of a growth; each with an interval of 95 %."""
+"""For the benchmarks here: contestants timed in turn, ratios of their times, the exponent of a growth, each with an interval of 95 %; FLOPs."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +27,20 @@ def middle(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
     draws = np.random.default_rng(0).integers(0, len(values), size=(2000, len(values)))
     low, high = np.quantile(np.median(values[draws], axis=1), [0.025, 0.975])
     return {"median": float(np.median(values)), "interval": [float(low), float(high)]}
+
+
+def forward_flops(model: Any, shapes: Sequence[tuple[int, int]]) -> int:
+    """FLOPs of a BERT forward pass over batches of (texts, tokens): 2 a weight and token; attention 4 · width · tokens a token, layer."""
+    weights = sum(p.numel() for p in model.base_model.encoder.parameters() if p.ndim > 1)
+    head = sum(p.numel() for name, p in model.named_parameters() if p.ndim > 1 and ("pooler" in name or "classifier" in name))
+    attention = 4 * model.config.hidden_size * model.config.num_hidden_layers
+    return sum(texts * (tokens * (2 * weights + attention * tokens) + 2 * head) for texts, tokens in shapes)
+
+
+def batch_shapes(lengths: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """(texts, padded tokens) of the batches of texts of these lengths, in this order."""
+    batches = [lengths[start : start + size] for start in range(0, len(lengths), size)]
+    return [(len(batch), max(batch)) for batch in batches]
 
 
 def slope(sizes: Sequence[int], values: Sequence[Sequence[float]]) -> dict[str, Any]:

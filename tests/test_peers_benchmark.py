@@ -19,6 +19,7 @@ from kdlib.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import peers
+from side_by_side import batch_shapes, forward_flops
 
 EPOCHS = 2
 LOOPS = ("kdlib", "Trainer (book)", "loop (tutorial)")
@@ -90,7 +91,7 @@ def test_flops_are_those_that_pytorch_counts(rows: Path) -> None:
         ids = torch.full((6, 11), 5)
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as forward:
             loss = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.sum()
-        assert peers.forward_flops(model, [(6, 11)]) == forward.get_total_flops()
+        assert forward_flops(model, [(6, 11)]) == forward.get_total_flops()
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as backward:
             loss.backward()
         assert backward.get_total_flops() == 2 * forward.get_total_flops()
@@ -113,7 +114,7 @@ def test_grouping_saves_padding_and_loses_no_text() -> None:
     for grouped in (True, False):
         order = peers.batch_order(lengths, grouped)
         assert sorted(order) == list(range(330)) and order.tolist() == peers.batch_order(lengths, grouped).tolist()
-        padded[grouped] = sum(texts * tokens for texts, tokens in peers.padded_shapes([lengths[i] for i in order]))
+        padded[grouped] = sum(texts * tokens for texts, tokens in batch_shapes([lengths[i] for i in order], peers.BATCH))
     assert sum(lengths) < padded[True] < 1.15 * sum(lengths) < 1.5 * sum(lengths) < padded[False]
 
 
