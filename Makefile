@@ -2,11 +2,12 @@ SHELL := bash
 PYTHON ?= python3
 PROFILE ?= quick
 ARGS ?=
+STUDENTS ?= zh en fr
 BIN := .venv/bin
 export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-course test-browser test-mutations lab bench lock clean
+.PHONY: help report test test-course test-browser test-mutations book test-book notebooks-zh lab bench lock clean
 ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
 OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 # Two processes, one thread each: a file runs in one of them, and the files begin in their order.
@@ -39,6 +40,15 @@ test-browser: .venv/ready  ## open the notebooks with widgets in Chromium and mo
 
 test-mutations: .venv/ready  ## make thirteen mistakes in a copy of kdlib, one at a time: does a notebook or a test notice? (half an hour)
 	time $(BIN)/python tests/mutations.py
+
+book: .venv/ready  ## build the site into book/_build/html, with the report and students of make report (STUDENTS="zh en": without the French one)
+	time $(BIN)/python book/build.py --students $(STUDENTS)
+
+test-book: .venv/ready  ## open the built site in Chromium: links, search, accessibility, explorers, quizzes and the live student
+	time $(BIN)/python -m pytest tests/book
+
+notebooks-zh: .venv/ready  ## write the notebooks in Chinese into notebooks-zh/, code and outputs as they are
+	$(BIN)/python book/catalogues.py notebooks zh_CN notebooks-zh
 
 lab: .venv/ready  ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

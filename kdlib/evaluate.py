@@ -138,7 +138,7 @@ def retention(student_accuracy: float, teacher_accuracy: float) -> float:
 
 
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
-    """How far confidence is from accuracy: Σ_b n_b / n · |accuracy_b − confidence_b|.
+    """How far confidence is from accuracy: ``Σ_b n_b / n · |accuracy_b − confidence_b|``.
 
     The confidence of a text is its largest probability; bin b holds those in ((b − 1) / bins, b / bins].
     ``probabilities`` are [n, K], ``labels`` [n]; anything else raises ``InputError``.

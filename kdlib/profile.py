@@ -24,16 +24,17 @@ def profile_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
     """What a classifier costs on ``texts``, on the device where it is.
 
     Returns a dict of
-        parameters: how many numbers the model learns.
-        bytes: on disk, all that ``save_pretrained`` writes of model and tokenizer.
-        weight_bytes: the part of it that holds weights.
-        flops: of one forward pass over the text of median length; a multiplication and an addition are two.
-            Matrix products and convolutions count (not an LSTM on a GPU, which is one fused kernel).
-        latency_ms: for each batch size ``{"median": …, "p95": …}`` in milliseconds, from texts to logits,
-            tokenisation included, over ``repeats`` batches of ``texts`` in turn, after two of warm-up.
-        throughput: texts a second at the largest batch size, from its median.
-        peak_memory_mb: in 10⁶ bytes. On a GPU, the most that was allocated during this call; else the peak of
-            the whole process since it started: to compare models, profile each in a process of its own.
+
+    - parameters: how many numbers the model learns.
+    - bytes: on disk, all that ``save_pretrained`` writes of model and tokenizer.
+    - weight_bytes: the part of it that holds weights.
+    - flops: of one forward pass over the text of median length; a multiplication and an addition are two.
+      Matrix products and convolutions count (not an LSTM on a GPU, which is one fused kernel).
+    - latency_ms: for each batch size ``{"median": …, "p95": …}`` in milliseconds, from texts to logits,
+      tokenisation included, over ``repeats`` batches of ``texts`` in turn, after two of warm-up.
+    - throughput: texts a second at the largest batch size, from its median.
+    - peak_memory_mb: in 10⁶ bytes. On a GPU, the most that was allocated during this call; else the peak of
+      the whole process since it started: to compare models, profile each in a process of its own.
 
     Raises ``InputError`` without texts, batch sizes or repeats.
     """

@@ -1,4 +1,4 @@
-"""A browser and a JupyterLab of the tests' own."""
+"""A JupyterLab of the tests' own."""
 
 import os
 import secrets
@@ -13,36 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import browser  # noqa: F401  a fixture
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-BROWSERS = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
-    r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
-]
-MISSING = (
-    "make test-browser needs Chromium, Chrome or Edge: install one with `sudo apt install chromium` on Debian, "
-    "`sudo snap install chromium` on Ubuntu, `brew install --cask google-chrome` on macOS or `winget install Google.Chrome` "
-    "on Windows, or set KDLIB_BROWSER to the path of the program."
-)
 SETTINGS = """{"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
                "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}"""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless browser: KDLIB_BROWSER, or the first one that is installed."""
-    named = os.environ.get("KDLIB_BROWSER")
-    program = next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
-    if program is None:
-        pytest.exit(MISSING, returncode=1)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, timeout=120_000)
 
 
 @pytest.fixture(scope="session")
