@@ -18,8 +18,8 @@ import catalogues
 import explorers
 import quizzes
 from catalogues import ROOT
-from pybtex.plugin import find_plugin
 from pybtex.database import BibliographyData, parse_file
+from pybtex.plugin import find_plugin
 
 PARTS = [("Foundations", range(0, 5)), ("One teacher, three students", range(5, 8)), ("Out into the world", range(8, 10)),
          ("What distillation cannot do", range(10, 15)), ("Other tasks", range(15, 100))]  # fmt: skip

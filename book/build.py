@@ -6,6 +6,7 @@ A warning of Sphinx ends the build with an error. What has not changed since the
 
 import argparse
 import filecmp
+import hashlib
 import json
 import os
 import re
@@ -42,9 +43,14 @@ def assets(folder: Path, report: Path | None, languages: list[str]) -> None:
     shutil.copytree(ROOT / "book" / "_static", folder, dirs_exist_ok=True)
     script = classic("texts.js", "explorers_math.js", "explorers_plot.js", "explorers_controls.js", "explorers.js")
     (folder / "explorers.classic.js").write_text(script, encoding="utf-8")
-    if report:
+    made_from = [report / "metrics.json", *(ROOT / "book" / name for name in ("students.py", "threshold.py"))] if report else []
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in made_from) + str(languages).encode()).hexdigest()
+    stamp = folder / "students" / "made_from"
+    if report and not (stamp.exists() and stamp.read_text() == key):
+        shutil.rmtree(folder / "students", ignore_errors=True)
         students.publish(report / "students", folder / "students", languages=languages)
         threshold.write(report, folder / "data" / "threshold.json")
+        stamp.write_text(key)
 
 
 def texts(folder: Path, edition: str) -> None:

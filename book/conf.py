@@ -27,7 +27,8 @@ nb_render_image_options = {"class": "figure"}
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
-myst_url_schemes: dict[str, Any] = {"http": None, "https": None, "mailto": None, "english": {"url": "{{path}}"}}  # the last: to a page that only the English edition has
+to_english = {"url": "{{path}}"}  # a page that only the English edition has
+myst_url_schemes: dict[str, Any] = {"http": None, "https": None, "mailto": None, "english": to_english}
 suppress_warnings = ["myst.header"]  # a cell may begin with any level of heading
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "undoc-members": False}

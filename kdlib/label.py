@@ -9,6 +9,7 @@ shards of a run: each claims one, labels it, and goes on to the next that nobody
 import hashlib
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -92,13 +93,19 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
             task = ray.remote(num_gpus=int("GPU" in ray.cluster_resources()), max_retries=100)(label_missing)
             ray.get([task.remote(rank, 1, None, *job) for rank in range(workers)])
         elif workers > 1:
-            crew = torch.multiprocessing.spawn(label_missing, (workers, None, *job), workers, join=False, daemon=True).processes
+            crew = torch.multiprocessing.spawn(spawned, (workers, None, *job), workers, join=False, daemon=True).processes
             for process in crew:
                 process.join()
             if died := sum(process.exitcode != 0 for process in crew):
                 print(f"{died} of {workers} workers ended early: what they left is labelled now.")
         label_missing(0, 1, (model, tokenizer), *job)  # all shards where there was nobody else, or else those that are not as recorded
         return finish(output, shards, begun | {"teacher_name": teacher, "batch_size": batch_size})
+
+
+def spawned(rank: int, *job: Any) -> None:
+    """A worker in a process of its own; SIGINT, which it gets when the process that began the run dies, ends it in a background job too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    label_missing(rank, *job)
 
 
 def label_missing(rank: int, workers: int, loaded: Any, teacher: str, batch_size: int, output: Path, files: list[Path], schema: pa.Schema,

@@ -84,7 +84,8 @@ def environment() -> dict[str, Any]:
     """Versions, machine and threads, for ``metrics.json``."""
     packages = ("torch", "transformers", "datasets", "accelerate", "peft", "scikit-learn", "numpy")
     versions = {"kdlib": __version__, "python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.machine()
+    units = [name for name in ("avx512_bf16", "amx_bf16") if torch.cpu.get_capabilities().get(name)]  # they decide about speed, and last digits
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else " ".join([platform.machine(), *units])
     return {"versions": versions, "machine": {"device": device, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}}
 
 

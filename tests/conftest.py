@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import browser  # noqa: F401  a fixture of tests/browser and tests/book
 from hypothesis import settings
 
 # Before any test imports transformers or matplotlib, which read these when they are imported.

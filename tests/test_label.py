@@ -605,7 +605,7 @@ def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Pa
 
 @pytest.mark.slow
 def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path: Path, teacher: str) -> None:
-    """Its workers may go on for a while: the next run waits for what they have claimed, and labels the rest."""
+    """The next run waits for what its workers have claimed, and labels the rest."""
     file, output = simple_input(tmp_path, rows=8000), tmp_path / "output"
     given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
     first = child("test_label.label_files(**given)", **given)
@@ -622,6 +622,22 @@ def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path
     _, alive = psutil.wait_procs(workers, timeout=60)
     first.communicate()  # once nobody else holds its pipes
     assert alive == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal at a parent's death is Linux's own")
+def test_workers_end_with_the_process_that_began_the_run_in_a_background_job_too(tmp_path: Path, teacher: str) -> None:
+    file, output = simple_input(tmp_path, rows=40_000), tmp_path / "output"
+    given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
+    first = child("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); test_label.label_files(**given)", **given)
+    while not (output / "part-00001.parquet").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    workers = workers_of(psutil.Process(first.pid))
+    first.kill()
+    first.wait()
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    assert len(list(output.glob("part-*"))) < 900  # of 1,000
 
 
 def peak_of_workers(source: str, output: str, teacher: str) -> float:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import browser  # noqa: F401  a fixture
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SETTINGS = """{"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
