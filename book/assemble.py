@@ -313,7 +313,8 @@ def assemble(edition: Edition, report: Path | None) -> None:
     """Write the sources of all pages of an edition; ``report`` is what kdlib report wrote, None where there is none."""
     if edition.has("report") and report:
         executed = next(report.glob("*.ipynb"))
-        edition.write("report", executed.read_text(encoding="utf-8"))
+        known = catalogues.read("notebooks/reports/distillation_report", edition.language)
+        edition.write("report", catalogues.translate_document(executed, lambda text: known.get(text, text)))
         for card in sorted((report / "students").glob("*/README.md")):
             text = re.sub(r"^---\n[\s\S]*?\n---\n", "", card.read_text(encoding="utf-8"))
             edition.write(f"cards/student_{card.parent.name}", text)

@@ -33,7 +33,7 @@ OTHERS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md", "dat
 
 def documents() -> dict[str, Path]:
     """What is translated: name (path without suffix) and file of the book's own pages and quizzes, the notebooks and their solutions, and more."""
-    patterns = ["book/*.md", "book/quizzes/*.yml", "notebooks/[0-9]*.ipynb", "notebooks/solutions/[0-9]*.ipynb", *OTHERS]
+    patterns = ["book/*.md", "book/quizzes/*.yml", "notebooks/[0-9]*.ipynb", "notebooks/solutions/[0-9]*.ipynb", "notebooks/reports/*.ipynb", *OTHERS]
     found = [path for pattern in patterns for path in ROOT.glob(pattern)]
     return {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sorted(found)} | {INTERFACE: ROOT / "book"}
 

@@ -58,7 +58,7 @@ def run_sweep(grid: dict[str, Any], output: Path, workers: int = 1, **parameters
             study.add_trial(optuna.create_trial(value=figures[COLUMNS[0]], params=points[n], distributions=space, user_attrs=figures))
         table = pd.DataFrame([t.params | t.user_attrs for t in study.trials]).set_index([*space])[COLUMNS].sort_values(COLUMNS[0], ascending=False)
         table.to_csv(output / "sweep.csv")
-        axes = Figure().subplots()  # of its own: nothing stays open
-        table.iloc[:, :3].plot(ax=axes, style=["ko", "k_", "k_"], xticks=range(len(table)), rot=90)
-        axes.figure.savefig(output / "sweep.png", bbox_inches="tight")
+        figure = Figure()  # of its own: nothing stays open
+        table.iloc[:, :3].plot(ax=figure.subplots(), style=["ko", "k_", "k_"], xticks=range(len(table)), rot=90)
+        figure.savefig(output / "sweep.png", bbox_inches="tight")
     return table
