@@ -26,6 +26,7 @@ import pytest
 import torch
 from datasets import DatasetDict, concatenate_datasets
 from killing import die_at, fork, needs_fork
+from matplotlib.figure import Figure
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kdlib import experiment, sweep
@@ -97,7 +98,10 @@ def values(table: pd.DataFrame) -> list[Any]:
 # --- what comes out ---------------------------------------------------------------------------------------
 
 
-def test_every_combination_is_judged_exactly_once(tmp_path: Path, given: dict[str, Any], judged: list[Settings]) -> None:
+def test_every_combination_is_judged_exactly_once(tmp_path: Path, given: dict[str, Any], judged: list[Settings],
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    drawn, open_before = Figure(), plt.get_fignums()
+    monkeypatch.setattr(sweep, "Figure", lambda: drawn)
     table = run_sweep(GRID, tmp_path, **given)
     assert values(table) == COMBINATIONS and list(table.index.names) == ["alpha", "layers"]
     assert sorted((json.dumps(one.alpha), json.dumps(one.layers)) for one in judged) == COMBINATIONS
@@ -111,7 +115,8 @@ def test_every_combination_is_judged_exactly_once(tmp_path: Path, given: dict[st
     assert list(table.columns) == ["validation accuracy", "low", "high", "sd", "seeds", "texts"]
     assert (table["low"] <= table["validation accuracy"]).all() and (table["validation accuracy"] <= table["high"]).all()
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
-    (axis,) = plt.gcf().axes
+    (axis,) = drawn.axes
+    assert plt.get_fignums() == open_before  # nothing stays open
     assert {str(line.get_label()): list(line.get_ydata()) for line in axis.lines} == table.iloc[:, :3].to_dict("list")
     assert [label.get_text() for label in axis.get_xticklabels()] == [f"({alpha}, {layers})" for alpha, layers in table.index]
     stored = pd.read_csv(tmp_path / "sweep.csv", index_col=["alpha", "layers"], dtype={"alpha": str, "layers": str})
