@@ -502,7 +502,8 @@ def test_a_second_run_refuses_and_a_killed_one_leaves_no_lock(tmp_path: Path, te
 
 def crew_of_threads(work: Callable[..., None], given: tuple[Any, ...], count: int, **_: Any) -> Any:
     """Workers as ``torch.multiprocessing.spawn`` starts them, but in this process, where a test can look on."""
-    threads = [threading.Thread(target=work, args=(rank, *given)) for rank in range(count)]
+    assert work is label.spawned  # it takes SIGINT, which no thread can, and does this:
+    threads = [threading.Thread(target=label.label_missing, args=(rank, *given)) for rank in range(count)]
     for thread in threads:
         thread.exitcode = 0  # type: ignore[attr-defined]
         thread.start()

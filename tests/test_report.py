@@ -28,6 +28,7 @@ from kdlib.experiment import Outcome, Settings
 from kdlib.files import home, packaged
 from kdlib.plots import NAMES
 from kdlib.report import chosen_settings, model_card, run_report, save_student, write_html, write_metrics
+from kdlib.sources import fetch, load_sources
 
 NOTEBOOK = packaged(*report.NOTEBOOK)
 CELLS = nbformat.read(NOTEBOOK, as_version=4).cells
@@ -401,6 +402,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A KDLIB_HOME with the fetched sources and the teacher of the usual one, but without students and teacher outputs."""
     usual, own = home(), tmp_path / "home"
     own.mkdir()
+    for name in load_sources():  # before the report, which would say whose terms hold
+        fetch(name)
     for name in ("sources", "teachers"):
         (usual / name).mkdir(exist_ok=True)
         (own / name).symlink_to(usual / name, target_is_directory=True)
