@@ -23,11 +23,6 @@ from pybtex.plugin import find_plugin
 
 PARTS = [("Foundations", range(0, 5)), ("One teacher, three students", range(5, 8)), ("Out into the world", range(8, 10)),
          ("What distillation cannot do", range(10, 15)), ("Other tasks", range(15, 100))]  # fmt: skip
-PAGES = {  # document in the repository: page of the site; notebooks and pages of book/ come by pattern
-    "README.md": "index", "data/README.md": "cards/corpora", "data/diagnostics/README.md": "cards/diagnostics",
-    "data/teacher/README.md": "cards/teacher", "CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing",
-    "examples/service/README.md": "service",
-}  # fmt: skip
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 CHAPTER = re.compile(r"(?<![\w/])(notebooks?|笔记本) ?(\d\d)\b")
 CARD = re.compile(r"^:link: (\S+)\n:link-type: doc$", re.M)
@@ -39,7 +34,7 @@ class Edition:
 
     def __init__(self, language: str, folder: Path) -> None:
         self.language, self.folder = language, folder
-        self.pages = dict(PAGES)
+        self.pages = dict(catalogues.OTHERS)
         for name, path in catalogues.documents().items():
             if path.parent.name in ("notebooks", "book"):
                 self.pages[path.relative_to(ROOT).as_posix()] = name.removeprefix("book/")
@@ -54,7 +49,7 @@ class Edition:
 
     def has(self, page: str) -> bool:
         """The French edition has three pages and sends the reader to the English ones for the others."""
-        return self.language != "fr" or page in {"index", "glossary", "notebooks/07_case_study_zh_en_fr"}
+        return self.language != "fr" or page in catalogues.FRENCH_PAGES
 
     def target(self, path: str, page: str) -> str | None:
         """The link from ``page`` to the page of the document ``path``, None where it has none."""
@@ -329,6 +324,6 @@ def assemble(edition: Edition, report: Path | None) -> None:
         references(edition)
         api(edition)
         quizzes.write(edition)
-        for source, name in PAGES.items():
+        for source, name in catalogues.OTHERS.items():
             if name != "index":
                 edition.write(name, edition.linked(edition.translated(source.removesuffix(".md")), source, name))

@@ -60,44 +60,40 @@ def texts(folder: Path, edition: str) -> None:
 
 
 def sphinx(edition: str) -> None:
-    """One edition; raises ``CalledProcessError`` where Sphinx warns."""
-    source, target = BUILD / "source" / edition, BUILD / "html" / FOLDER[edition]
+    """Build one edition into _build/editions; raises ``CalledProcessError`` where Sphinx warns."""
+    source, target = BUILD / "source" / edition, BUILD / "editions" / edition
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", str(ROOT / "book"), "-W", "--keep-going", "-q", "-j", "auto",
                "-d", str(BUILD / "doctrees" / edition), str(source), str(target)]  # fmt: skip
     subprocess.run(command, check=True, env={**os.environ, "KDLIB_EDITION": edition})
-    shutil.rmtree(target.parent / "jupyter_execute", ignore_errors=True)
-    for path in target.glob("_static/**/*.map"):  # for those who write themes
-        path.unlink()
-    if edition != "en":
-        share(target)
-
-
-def share(target: Path) -> None:
-    """Let the pages of an edition use the pictures, styles and scripts of the English one, where they are the same."""
-    html = BUILD / "html"
-    files = [path.relative_to(target).as_posix() for folder in ("_images", "_static") for path in target.glob(f"{folder}/**/*") if path.is_file()]
-    same = {name for name in files if (html / name).is_file() and filecmp.cmp(target / name, html / name, shallow=False)}
-
-    def turn(match: re.Match[str]) -> str:
-        return f'"{match[1]}../{match[2]}' if match[2] in same else match[0]
-
-    for path in target.rglob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        new = re.sub(r'"((?:\.\./)*)(_(?:images|static)/[^"?]+)', turn, text)
-        if new != text:
-            path.write_text(new, encoding="utf-8")
-    for name in same:
-        (target / name).unlink()
 
 
 def sweep(edition: assemble.Edition) -> None:
     """Remove what an earlier build has left of pages that are no more."""
-    html = BUILD / "html" / FOLDER[edition.language]
     for path in [*edition.folder.rglob("*.md"), *edition.folder.rglob("*.ipynb")]:
         page = path.relative_to(edition.folder).with_suffix("").as_posix()
         if not page.startswith("downloads/") and page not in edition.written:
             path.unlink()
-            (html / f"{page}.html").unlink(missing_ok=True)
+            (BUILD / "editions" / edition.language / f"{page}.html").unlink(missing_ok=True)
+
+
+def publish(edition: str) -> None:
+    """Copy an edition to its place in the site; where a picture, style or script is that of the English one, its pages use that."""
+    built, english = BUILD / "editions" / edition, BUILD / "editions" / "en"
+    files = [path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file() and path.suffix != ".map"]
+    same = {name for name in files if name.startswith(("_images/", "_static/")) and edition != "en" and (english / name).is_file()
+            and filecmp.cmp(built / name, english / name, shallow=False)}  # fmt: skip
+
+    def turn(match: re.Match[str]) -> str:
+        return f'"{match[1]}../{match[2]}' if match[2] in same else match[0]
+
+    for name in set(files) - same:
+        target = BUILD / "html" / FOLDER[edition] / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".html" and same:
+            text = (built / name).read_text(encoding="utf-8")
+            target.write_text(re.sub(r'"((?:\.\./)*)(_(?:images|static)/[^"?]+)', turn, text), encoding="utf-8")
+        else:
+            shutil.copyfile(built / name, target)
 
 
 def main() -> None:
@@ -117,6 +113,12 @@ def main() -> None:
         assemble.assemble(pages, report)
         sweep(pages)
         sphinx(edition)
+    for path in (BUILD / "html").iterdir():  # the pages of the build before
+        if path.name != "assets":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for edition in FOLDER:
+        if (BUILD / "editions" / edition).is_dir():
+            publish(edition)
     catalogues.share()
     size = sum(path.stat().st_size for path in (BUILD / "html").rglob("*") if path.is_file())
     print(f"book/_build/html/index.html: {size / 1e6:.0f} MB")

@@ -27,8 +27,12 @@ FENCE = re.compile(r" *(```|~~~)")
 KEPT = re.compile(r"(?<!\\)\$\$?[^$]+\$\$?|`[^`]+`|\]\(([^)\s]+)\)|(?m:^#+ )")  # formulas, code, targets of links, levels of headings
 
 
-OTHERS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md", "data/diagnostics/README.md", "data/teacher/README.md",
-          "examples/service/README.md"]  # fmt: skip
+OTHERS = {  # other documents of the repository, and their pages of the site
+    "README.md": "index", "data/README.md": "cards/corpora", "data/diagnostics/README.md": "cards/diagnostics",
+    "data/teacher/README.md": "cards/teacher", "CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing",
+    "examples/service/README.md": "service",
+}  # fmt: skip
+FRENCH_PAGES = {name.removeprefix("book/") for name in FRENCH - {INTERFACE}}
 
 
 def documents() -> dict[str, Path]:

@@ -1,8 +1,13 @@
-"""The browser of the tests in tests/browser and tests/book."""
+"""The browser of the tests in tests/browser and tests/book, and a server of pages for it."""
 
+import contextlib
+import functools
+import http.server
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,3 +38,24 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=program, timeout=120_000)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server without a log, to which a page that closes while it loads is no error."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """Send a file."""
+        with contextlib.suppress(ConnectionError):
+            super().copyfile(source, outputfile)
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder, on loopback."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

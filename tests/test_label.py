@@ -604,19 +604,25 @@ def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Pa
     check_manifest(tmp_path / "output")
 
 
+def killed_midway(file: Path, output: Path, teacher: str, first: str = "") -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A run with two workers whose first process, which executes ``first`` before, is killed after two shards; and its workers."""
+    given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
+    began = child(f"{first}test_label.label_files(**given)", **given)
+    while not (output / "part-00001.parquet").exists():
+        assert began.poll() is None, began.communicate()
+        time.sleep(0.02)
+    workers = workers_of(psutil.Process(began.pid))
+    assert workers
+    began.kill()
+    began.wait()
+    return began, workers
+
+
 @pytest.mark.slow
 def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path: Path, teacher: str) -> None:
     """The next run waits for what its workers have claimed, and labels the rest."""
     file, output = simple_input(tmp_path, rows=8000), tmp_path / "output"
-    given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
-    first = child("test_label.label_files(**given)", **given)
-    while not (output / "part-00001.parquet").exists():
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.02)
-    workers = workers_of(psutil.Process(first.pid))
-    assert workers
-    first.kill()
-    first.wait()
+    first, workers = killed_midway(file, output, teacher)
     assert len(list(output.glob("part-*"))) < 200
     label_files(file, output, teacher, shard_size=40)
     assert [row["id"] for row in shards_of(output)] == list(range(8000)) and check_manifest(output)
@@ -628,15 +634,8 @@ def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the signal at a parent's death is Linux's own")
 def test_workers_end_with_the_process_that_began_the_run_in_a_background_job_too(tmp_path: Path, teacher: str) -> None:
-    file, output = simple_input(tmp_path, rows=40_000), tmp_path / "output"
-    given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
-    first = child("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); test_label.label_files(**given)", **given)
-    while not (output / "part-00001.parquet").exists():
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.02)
-    workers = workers_of(psutil.Process(first.pid))
-    first.kill()
-    first.wait()
+    output = tmp_path / "output"
+    _, workers = killed_midway(simple_input(tmp_path, rows=40_000), output, teacher, "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); ")
     assert psutil.wait_procs(workers, timeout=20)[1] == []
     assert len(list(output.glob("part-*"))) < 900  # of 1,000
 

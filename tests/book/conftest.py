@@ -1,23 +1,22 @@
-"""The browser, and the built site behind a server of its own, for the tests of the book."""
+"""The built site behind a server, and the report that it was made from, for the tests of the book."""
 
-import functools
-import http.server
+import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import served
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "book"))
+REPORT = Path(os.environ.get("KDLIB_REPORT", ROOT / "reports" / "quick"))
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A server without a log."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+def pytest_sessionstart() -> None:
+    """Nothing is left out where something is missing: what to do is said."""
+    if not (REPORT / "metrics.json").exists():
+        pytest.exit(f"There is no report in {REPORT}: run make report first, then make book.", returncode=1)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +31,5 @@ def html() -> Path:
 @pytest.fixture(scope="session")
 def site(html: Path) -> Iterator[str]:
     """The address of the built site."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=html)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(html) as address:
+        yield address

@@ -6,13 +6,11 @@ Run: pytest tests/book/test_explorers.py     (needs Chromium, and npm on the fir
 import ast
 import functools
 import html
-import http.server
 import json
 import os
 import re
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from chromium import served
 from tokenizers import Tokenizer
 
 import kdlib
@@ -117,39 +116,24 @@ def outputs() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def site(outputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """Folder and address of a page with all explorers: our scripts, the vendored tokenizers, made-up outputs, the tokenizers
-    of the report's students or, where there is none, such as `kdlib.make_student` would make for the diagnostic texts."""
+    of the report's students."""
     folder = tmp_path_factory.mktemp("site") / "site"
     shutil.copytree(ROOT / "book" / "_static", folder)
     shutil.copytree(vendor("@huggingface/tokenizers"), folder / "vendor")
     (folder / "axe.min.js").write_bytes((vendor("axe-core") / "axe.min.js").read_bytes())
     (folder / "data").mkdir()
     (folder / "data" / "threshold.json").write_text(json.dumps(outputs), encoding="utf-8")
-    _, teacher = kdlib.load_teacher(adapter=None)
     for language in ("zh", "en", "fr"):
-        if (REPORT / "students" / language).is_dir():
-            shutil.copytree(REPORT / "students" / language, folder / "students" / language, ignore=shutil.ignore_patterns("*.safetensors"))
-            continue
-        trimmed, _ = kdlib.vocabulary.trim_vocabulary(teacher, corpus(language))
-        trimmed.save_pretrained(folder / "students" / language)
+        shutil.copytree(REPORT / "students" / language, folder / "students" / language, ignore=shutil.ignore_patterns("*.safetensors"))
     (folder / "page.html").write_text(page_of(explorers.containers().values()), encoding="utf-8")
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with served(folder) as address:
+        yield folder, address
 
 
 def corpus(language: str) -> list[str]:
     rows = kdlib.load_diagnostics(language)
     assert rows is not None
     return list(rows["text"])
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Says nothing of each request."""
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
 
 
 def page_of(containers: Any, words: dict[str, str] | None = None) -> str:
@@ -592,8 +576,6 @@ def test_three_classes_have_no_single_threshold() -> None:
 
 def test_the_outputs_of_the_quick_report() -> None:
     """They are small enough, and accuracy and calibration that follow from them are those that the report says."""
-    if not (REPORT / "metrics.json").exists():
-        pytest.skip("make report has not run")
     outputs, figures = threshold.recorded(REPORT), files.read_json(REPORT / "metrics.json")["languages"]
     assert len(json.dumps(outputs, separators=(",", ":"))) < 200_000
     for language, models in outputs.items():

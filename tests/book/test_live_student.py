@@ -3,9 +3,6 @@
 Run: pytest tests/book/test_live_student.py     (needs Chromium, the report of make report or of KDLIB_REPORT, and npm on the first run)
 """
 
-import contextlib
-import functools
-import http.server
 import json
 import os
 import random
@@ -13,7 +10,6 @@ import re
 import shutil
 import statistics
 import sys
-import threading
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -22,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import served
 from tokenizers import Tokenizer
 
 import kdlib
@@ -36,7 +33,6 @@ import students  # noqa: E402
 from vendor import vendor  # noqa: E402
 
 REPORT = Path(os.environ.get("KDLIB_REPORT", ROOT / "reports" / "quick"))
-pytestmark = pytest.mark.skipif(not (REPORT / "metrics.json").exists(), reason="make report has not run")
 LANGUAGES = ("zh", "en", "fr")
 SLOW = 60_000  # milliseconds that a page may take
 FLOAT32, INT8 = 1e-3, 0.05  # largest difference of a logit between browser and Python
@@ -66,15 +62,6 @@ def loader() -> str:
     return re.sub(r"```\{raw\} html\n([\s\S]*?)```", r"\1", page)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def copyfile(self, source: Any, outputfile: Any) -> None:
-        with contextlib.suppress(ConnectionError):  # a page that closes while it loads
-            super().copyfile(source, outputfile)
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """Folder and address of a site with this page alone; beside the int8 files, for the tests only, the same students in float32."""
@@ -90,10 +77,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         shutil.copy(exported / "model.onnx", assets / "students" / language)
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>A student</title><link rel="icon" href="data:,"><link rel="stylesheet" href="assets/student.css"><main>'
     (folder / "live_student.html").write_text(f"{head}{loader()}</main></html>", encoding="utf-8")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}/live_student.html"
-    server.shutdown()
+    with served(folder) as address:
+        yield folder, f"{address}/live_student.html"
 
 
 @pytest.fixture
