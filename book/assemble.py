@@ -8,7 +8,6 @@ texts for their figures, the explorers that compute in the page, and a link to t
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -76,8 +75,7 @@ class Edition:
             path = os.path.normpath(os.path.join(home, path))
             if picture:
                 copy = self.folder / "pictures" / os.path.basename(path)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / path, copy)
+                keep(copy, (ROOT / path).read_bytes())
                 return f"![{text}]({os.path.relpath(copy, self.folder / os.path.dirname(page))})"
             target = self.target(path, page)
             if target is None:  # a file of the repository that has no page
@@ -106,18 +104,22 @@ class Edition:
         return outside_code(markdown, one)
 
     def write(self, page: str, text: str) -> None:
-        """Write the source of a page, and leave it alone where nothing has changed: Sphinx then does, too."""
+        """Write the source of a page."""
         suffix = ".ipynb" if text.startswith("{") else ".md"
-        path = self.folder / f"{page}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.written.add(page)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        keep(self.folder / f"{page}{suffix}", text.encode())
 
     def translated(self, name: str) -> str:
         """A document in this language."""
         path, known = catalogues.documents()[name], catalogues.read(name, self.language)
         return catalogues.translate_document(path, lambda text: known.get(text, text))
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file, and leave it alone where nothing has changed: Sphinx then reads it no more."""
+    if not (path.exists() and path.read_bytes() == content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def outside_code(markdown: str, change: Callable[[str], str]) -> str:
@@ -202,9 +204,7 @@ def caption_after(cells: list[dict[str, Any]]) -> str:
 def with_download(edition: Edition, text: str, path: Path) -> str:
     """The first cell of a chapter with a link to the notebook, below its title."""
     title, _, rest = text.partition("\n")
-    kept = edition.folder / "downloads" / path.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(edition.translated(f"notebooks/{path.stem}"), encoding="utf-8")
+    keep(edition.folder / "downloads" / path.name, edition.translated(f"notebooks/{path.stem}").encode())
     heading = re.sub(r"^# ", f"# {path.stem[:2]} · ", title)
     return f"{heading}\n\n{edition.say('Open this notebook:')} {{download}}`{path.name} <../downloads/{path.name}>`\n{rest}"
 

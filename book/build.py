@@ -13,12 +13,11 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import assemble
 import catalogues
-import students
-import threshold
 from catalogues import ROOT
 from vendor import vendor
 
@@ -47,6 +46,9 @@ def assets(folder: Path, report: Path | None, languages: list[str]) -> None:
     key = hashlib.sha256(b"".join(path.read_bytes() for path in made_from) + str(languages).encode()).hexdigest()
     stamp = folder / "students" / "made_from"
     if report and not (stamp.exists() and stamp.read_text() == key):
+        import students  # what takes seconds to import is imported where it is needed
+        import threshold
+
         shutil.rmtree(folder / "students", ignore_errors=True)
         students.publish(report / "students", folder / "students", languages=languages)
         threshold.write(report, folder / "data" / "threshold.json")
@@ -112,7 +114,8 @@ def main() -> None:
         pages = assemble.Edition(edition, BUILD / "source" / edition)
         assemble.assemble(pages, report)
         sweep(pages)
-        sphinx(edition)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(sphinx, chosen.editions))
     for path in (BUILD / "html").iterdir():  # the pages of the build before
         if path.name != "assets":
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ def catalogue(name: str, language: str) -> Path:
     return LOCALE / language / "LC_MESSAGES" / f"{name}.po"
 
 
+@cache
 def read(name: str, language: str) -> dict[str, str]:
     """Message and translation, of those that are translated."""
     path = catalogue(name, language)
