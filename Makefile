@@ -7,7 +7,7 @@ BIN := .venv/bin
 export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-course test-browser test-mutations book test-book notebooks-zh lab bench lock clean
+.PHONY: help report test test-course test-browser test-mutations book test-book assignments assign grade marks class-report compare test-classroom slides notebooks-zh lab bench lock clean
 ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
 OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 # Two processes, one thread each: a file runs in one of them, and the files begin in their order.
@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=load
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 report: .venv/ready  ## distil three students from one teacher and write the report (PROFILE=quick, full or slice; ARGS="--seeds [1,2]")
 	$(BIN)/kdlib report --profile $(PROFILE) $(ARGS)
@@ -46,6 +46,30 @@ book: .venv/ready  ## build the site into book/_build/html, with the report and 
 
 test-book: .venv/ready  ## open the built site in Chromium: links, search, accessibility, explorers, quizzes and the live student
 	time $(BIN)/python -m pytest tests/book
+
+assignments: .venv/ready  ## try the six assignments: reference, blank, wrong and right answers graded in the sandbox (ASSIGNMENT=1_softmax: one)
+	time OMP_NUM_THREADS=1 $(BIN)/python -m classroom.trial $(ASSIGNMENT)
+
+assign: .venv/ready  ## make each student's own version: COURSE=folder ROSTER=roster.csv SEED=1 (ASSIGNMENT=1_softmax: one)
+	$(BIN)/python -m classroom assign "$(COURSE)" --roster "$(ROSTER)" $(if $(SEED),--seed $(SEED)) $(if $(ASSIGNMENT),--assignment $(ASSIGNMENT))
+
+grade: .venv/ready  ## grade what students handed in, in a sandbox: COURSE=folder ASSIGNMENT=1_softmax
+	OMP_NUM_THREADS=1 $(BIN)/python -m classroom grade "$(COURSE)" $(ASSIGNMENT) $(ARGS)
+
+marks: .venv/ready  ## write COURSE/marks.csv for Moodle or Canvas: COURSE=folder
+	$(BIN)/python -m classroom marks "$(COURSE)"
+
+class-report: .venv/ready  ## how the class did: COURSE=folder (ARGS=--names: with names)
+	$(BIN)/python -m classroom class-report "$(COURSE)" $(ARGS)
+
+compare: .venv/ready  ## two reports on the texts that both were tested on: A=folder B=folder
+	$(BIN)/python -m classroom compare "$(A)" "$(B)"
+
+test-classroom: .venv/ready  ## the classroom's own tests: hostile submissions, versions, grading, rosters, marks
+	time $(PYTEST) tests/classroom
+
+slides: .venv/ready  ## write the slides of the first session into book/_build/slides: with no network they work too (NOTEBOOK=another)
+	$(BIN)/python book/slides.py $(NOTEBOOK)
 
 notebooks-zh: .venv/ready  ## write the notebooks in Chinese into notebooks-zh/, code and outputs as they are
 	$(BIN)/python book/catalogues.py notebooks zh_CN notebooks-zh

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import catalogues
+import exam
 import explorers
 import quizzes
 from catalogues import ROOT
@@ -35,7 +36,7 @@ class Edition:
         self.language, self.folder = language, folder
         self.pages = dict(catalogues.OTHERS)
         for name, path in catalogues.documents().items():
-            if path.parent.name in ("notebooks", "book"):
+            if path.parent.name in ("notebooks", "book", "instructor"):
                 self.pages[path.relative_to(ROOT).as_posix()] = name.removeprefix("book/")
             elif path.parent.name == "solutions":  # folded into their chapter
                 self.pages[path.relative_to(ROOT).as_posix()] = f"notebooks/{path.stem}"
@@ -47,7 +48,9 @@ class Edition:
         return self.words.get(text, text)
 
     def has(self, page: str) -> bool:
-        """The French edition has three pages and sends the reader to the English ones for the others."""
+        """The French edition has three pages, the Chinese one all but the guide; they send the reader to the English ones for the others."""
+        if f"book/{page}" in catalogues.GUIDE:
+            return self.language == "en"
         return self.language != "fr" or page in catalogues.FRENCH_PAGES
 
     def target(self, path: str, page: str) -> str | None:
@@ -234,7 +237,7 @@ def references(edition: Edition) -> None:
     style = find_plugin("pybtex.style.formatting", "plain")()
     backend = find_plugin("pybtex.backends", "markdown")()
     cited: dict[str, list[str]] = {key: [] for key in bibliography().entries}
-    for path in [*notebooks(), *ROOT.glob("book/*.md")]:
+    for path in [*notebooks(), *own_pages()]:
         urls = set(re.findall(r"\]\((https?://[^)\s]+)\)", path.read_text(encoding="utf-8")))
         for key in {works()[url] for url in urls & works().keys()}:
             cited[key].append(path.relative_to(ROOT).as_posix())
@@ -260,10 +263,15 @@ def sections(edition: Edition) -> dict[str, str]:
     return {part.splitlines()[0].removeprefix("## "): catalogues.translated(part, lambda text: known.get(text, text)) for part in english}
 
 
+def own_pages() -> list[Path]:
+    """The pages that were written for the site, the guide for lecturers among them."""
+    return sorted([*ROOT.glob("book/*.md"), *ROOT.glob("book/instructor/*.md")])
+
+
 def page(edition: Edition, path: Path) -> None:
     """A page of book/: a line ``<!-- README: title -->`` is replaced by that section of the README, without its heading."""
-    name = path.stem
-    text = edition.linked(edition.translated(f"book/{name}"), f"book/{path.name}", name)
+    name = path.relative_to(ROOT / "book").with_suffix("").as_posix()
+    text = edition.linked(edition.translated(f"book/{name}"), f"book/{name}.md", name)
     parts = sections(edition)
 
     def section(match: re.Match[str]) -> str:
@@ -282,7 +290,8 @@ def contents(edition: Edition) -> str:
 
     if edition.language == "fr":
         return tree("One teacher, three students", ["notebooks/07_case_study_zh_en_fr", "glossary"])
-    trees = [tree("Start", ["use", "live_student"])]
+    guide = [name for name in ("instructor/index", "instructor/exam") if edition.has(name)][:1]  # the guide's own contents list its other pages
+    trees = [tree("Start", ["use", *guide, "live_student"])]
     for caption, numbers in PARTS:
         part = [f"notebooks/{path.stem}" for path in notebooks() if int(path.stem[:2]) in numbers]
         if part:
@@ -317,13 +326,15 @@ def assemble(edition: Edition, report: Path | None) -> None:
         if edition.has(f"notebooks/{path.stem}"):
             chapter(edition, path)
     glossary(edition)
-    for path in sorted(ROOT.glob("book/*.md")):
-        if edition.has(path.stem) and path.stem != "glossary":
+    for path in own_pages():
+        if edition.has(path.relative_to(ROOT / "book").with_suffix("").as_posix()) and path.stem != "glossary":
             page(edition, path)
     if edition.language != "fr":
         references(edition)
         api(edition)
         quizzes.write(edition)
+        if edition.has("instructor/exam"):
+            exam.write(edition)
         for source, name in catalogues.OTHERS.items():
             if name != "index":
                 edition.write(name, edition.linked(edition.translated(source.removesuffix(".md")), source, name))

@@ -23,7 +23,9 @@ import yaml
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "book" / "locale"
 INTERFACE = "book/interface"  # the short texts of scripts and of the site itself
+GUIDE = {path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("book/instructor/*.*")}  # in English alone
 FRENCH = {"book/index", "book/glossary", "notebooks/07_case_study_zh_en_fr", INTERFACE}  # what has a French edition
+CODE = {"check", "id", "level"}  # what programs read of an exam question
 FENCE = re.compile(r" *(```|~~~)")
 KEPT = re.compile(r"(?<!\\)\$\$?[^$]+\$\$?|`[^`]+`|\]\(([^)\s]+)\)|(?m:^#+ )")  # formulas, code, targets of links, levels of headings
 
@@ -37,8 +39,9 @@ FRENCH_PAGES = {name.removeprefix("book/") for name in FRENCH - {INTERFACE}}
 
 
 def documents() -> dict[str, Path]:
-    """What is translated: name (path without suffix) and file of the book's own pages and quizzes, the notebooks and their solutions, and more."""
-    patterns = ["book/*.md", "book/quizzes/*.yml", "notebooks/[0-9]*.ipynb", "notebooks/solutions/[0-9]*.ipynb", "notebooks/reports/*.ipynb", *OTHERS]
+    """What is translated: name (path without suffix) and file of the book's own pages, quizzes and exam, the notebooks and their solutions, and more."""
+    patterns = ["book/*.md", "book/instructor/*.*", "book/quizzes/*.yml", "notebooks/[0-9]*.ipynb", "notebooks/solutions/[0-9]*.ipynb",
+                "notebooks/reports/*.ipynb", *OTHERS]  # fmt: skip
     found = [path for pattern in patterns for path in ROOT.glob(pattern)]
     return {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sorted(found)} | {INTERFACE: ROOT / "book"}
 
@@ -99,9 +102,9 @@ def interface() -> list[str]:
 
 
 def translated_texts(part: Any, translate: Callable[[str], str]) -> Any:
-    """A quiz, or a part of it, with each text that has words put through ``translate``; the numbers of its chapters have none."""
+    """A quiz or the exam, or a part of it, with each text that has words put through ``translate``; the numbers of its chapters have none."""
     if isinstance(part, dict):
-        return {key: translated_texts(value, translate) for key, value in part.items()}
+        return {key: value if key in CODE else translated_texts(value, translate) for key, value in part.items()}
     if isinstance(part, list):
         return [translated_texts(value, translate) for value in part]
     return translate(part) if isinstance(part, str) and is_message(part) else part
@@ -144,7 +147,7 @@ def read(name: str, language: str) -> dict[str, str]:
 
 def languages_of(name: str) -> list[str]:
     """The editions that a document has beside the English one."""
-    return ["zh_CN", "fr"] if name in FRENCH else ["zh_CN"]
+    return [] if name in GUIDE else ["zh_CN", "fr"] if name in FRENCH else ["zh_CN"]
 
 
 def update() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bigrams import ChineseBigrams
-from catalogues import FRENCH_PAGES
+from catalogues import FRENCH_PAGES, GUIDE
 
 language = os.environ["KDLIB_EDITION"]  # en, zh_CN or fr
 TITLE = {"en": "Knowledge distillation for multilingual language models", "zh_CN": "多语言语言模型的知识蒸馏",
@@ -67,8 +67,9 @@ html_theme_options = {
 def editions(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """Tell the template which other editions have this page."""
     here = [("English", "en", ""), ("中文", "zh_CN", "zh/"), ("Français", "fr", "fr/")]
+    everywhere = not pagename.startswith("_modules/") and f"book/{pagename}" not in GUIDE  # sources and guide stand in the English edition alone
     context["editions"] = [(name, code.replace("_", "-"), None if code == language else
-                            context["pathto"](f"{up}{folder}{pagename if code != 'fr' or pagename in FRENCH_PAGES else 'index'}.html", 1))
+                            context["pathto"](f"{up}{folder}{pagename if everywhere and (code != 'fr' or pagename in FRENCH_PAGES) else 'index'}.html", 1))
                            for name, code, folder in here]  # fmt: skip
 
 

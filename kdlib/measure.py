@@ -15,7 +15,7 @@ from scipy.special import softmax
 from . import __version__
 from .data import SPLITS
 from .evaluate import PairedDifference, agreement, describe_difference, difference, evaluate, mean_and_sd, reliability, retention
-from .experiment import Classifier, Outcome, Settings, load_student, tfidf_baseline
+from .experiment import Classifier, Outcome, Settings, digest, load_student, tfidf_baseline
 from .plots import NAMES
 from .profile import profile_model
 from .vocabulary import unknown_rate
@@ -37,6 +37,8 @@ def measure_language(data: DatasetDict, teacher: Classifier, students: Mapping[s
     for kind in students:
         result[f"student_{kind}"] |= figures
     correct = {name: np.stack([run.argmax(-1) == labels for run in runs]) for name, runs in logits.items()}
+    result["test_set"] = digest(texts, labels.tolist())
+    result["right"] = {name: ["".join(map(str, run.astype(int))) for run in runs] for name, runs in correct.items()}  # 1 or 0 a test text
     distilled = correct.pop("student_distilled")
     result["differences"] = {other: difference(distilled, runs) for other, runs in correct.items()}
     result["retention"] = retention(result["student_distilled"]["accuracy"], result["teacher"]["accuracy"])
