@@ -136,6 +136,7 @@ def restored(name: str, submitted: list[dict[str, Any]], values: dict[str, Any])
     """
     notebook = source(name)
     known = {grade_id(cell) for cell in notebook.cells} - {None}
+    plain = {cell.source for cell in notebook.cells if grade_id(cell) is None}  # the instructor's too, and kept
     answers: dict[str | None, str] = {}
     extra: dict[str | None, list[str]] = {}
     waiting: list[str] = []
@@ -143,7 +144,7 @@ def restored(name: str, submitted: list[dict[str, Any]], values: dict[str, Any])
         mark = grade_id(cell)
         if mark in known and mark not in answers:
             answers[mark], extra[mark], waiting = text(cell), waiting, []
-        elif cell.get("cell_type") == "code" and mark is None:
+        elif cell.get("cell_type") == "code" and mark is None and text(cell) not in plain:
             waiting.append(text(cell))
     cells = []
     for cell in notebook.cells:

@@ -38,15 +38,15 @@ class Proxy:
                 return decode(answer["value"])
             except Exception:
                 raise AssertionError(f"{self.__name__} returned nothing that can be read") from None
-        raise raised(answer.get("error"))
+        raise raised(answer.get("error"), f"{self.__name__}: ")
 
 
-def raised(error: Any) -> Exception:
-    """The exception that the student's process told of."""
+def raised(error: Any, where: str = "") -> Exception:
+    """The exception that the student's process told of, with the function's name in front of its message."""
     name, message = map(str, error) if isinstance(error, list) and len(error) == 2 else ("RuntimeError", "unreadable answer")
     known = getattr(builtins, name, None)
     fits = isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, UnicodeError)
-    return known(message[:500]) if fits else RuntimeError(f"{name}: {message[:500]}")  # type: ignore[misc]
+    return known(where + message[:500]) if fits else RuntimeError(f"{where}{name}: {message[:500]}")  # type: ignore[misc]
 
 
 def judge(

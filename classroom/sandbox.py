@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ class Student:
             else None
         )
         user = 20_000 + os.getpid() % 40_000  # one for each grader: the number of processes is counted by user
-        self.deadline, self.printed, self.total = time.monotonic() + seconds, "", 0
+        self.deadline, self.printed, self.total, self.over = time.monotonic() + seconds, "", 0, ""
         self.process = subprocess.Popen(
             command(how, copy, user),
             stdin=subprocess.PIPE,
@@ -154,13 +155,15 @@ class Student:
 
     def ask(self, request: Mapping[str, Any], seconds: float = CALL) -> dict[str, Any]:
         """The answer to a request, as in `classroom/student.py`; raises `Ended` where none comes within the limits."""
+        if self.over:
+            raise Ended(self.over)
         assert self.process.stdin
         self.printed, until = "", min(time.monotonic() + seconds, self.deadline)
         try:
             self.process.stdin.write((json.dumps(request) + "\n").encode())
         except BrokenPipeError:
-            raise Ended("your code had ended the Python process before this cell") from None
-        looked = 0.0
+            self.end("your code ended the Python process")
+        looked = time.monotonic()
         while b"\n" not in self.buffer:
             self.read(0.05)
             now = time.monotonic()
@@ -197,27 +200,31 @@ class Student:
                 self.end("your code ended the Python process")
 
     def memory(self) -> int:
-        """Bytes in memory of all processes in the sandbox, shared pages counted for each."""
-        total = 0
-        for process in processes(self.process.pid):
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:
-                continue  # it has ended meanwhile
-        return total
+        """Bytes in memory of all processes in the sandbox; pages that several share are divided among them where they would matter."""
+
+        def total(measure: Callable[[psutil.Process], int]) -> int:
+            found = 0
+            for process in processes(self.process.pid):
+                with suppress(psutil.Error):  # it has ended meanwhile
+                    found += measure(process)
+            return found
+
+        rough = total(lambda process: process.memory_info().rss)
+        return rough if rough <= MEMORY else total(lambda process: process.memory_full_info().pss)
 
     def end(self, why: str) -> None:
         """Kill every process of the sandbox and raise `Ended`."""
+        self.over = why
         self.close()
         raise Ended(why)
 
     def close(self) -> None:
         """Kill every process of the sandbox; with its first process go all the others of its process namespace."""
+        if self.process.returncode is not None:
+            return  # closed before
         for process in [*processes(self.process.pid), *([self.process] if self.process.poll() is None else [])]:
-            try:
+            with suppress(psutil.Error):  # it has ended meanwhile
                 process.kill()
-            except psutil.Error:
-                continue  # it has ended meanwhile
         self.process.wait()
         self.selector.close()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):

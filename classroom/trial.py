@@ -43,18 +43,21 @@ class Case(NamedTuple):
     says: str = ""
 
 
-def cells_of(name: str, answers: dict[str, str] | None = None, order: list[str] | None = None) -> list[dict[str, Any]]:
-    """The reference as a submission, with some answers replaced."""
-    cells = []
+def cells_of(name: str, answers: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """The reference as a submission, with some answers replaced; a cell of the student's own stands after the answer before it."""
+    own, before = {grade_id(cell) for cell in source(name).cells}, None
+    extra: dict[str | None, list[dict[str, Any]]] = {}
+    for mark, code in (answers or {}).items():
+        if mark in own:
+            before = mark
+        else:
+            extra.setdefault(before, []).append({"cell_type": "code", "metadata": {}, "source": code})
+    cells = extra.get(None, [])
     for cell in source(name).cells:
         new = (answers or {}).get(grade_id(cell) or "", SOLUTION.sub("", cell.source))
         cells.append({"cell_type": cell.cell_type, "metadata": dict(cell.metadata), "source": new})
-    extra = [
-        {"cell_type": "code", "metadata": {}, "source": code}
-        for mark, code in (answers or {}).items()
-        if mark not in {grade_id(cell) for cell in source(name).cells}
-    ]
-    return extra + cells
+        cells += extra.get(grade_id(cell), []) if grade_id(cell) else []
+    return cells
 
 
 def read(file: Path) -> tuple[str, dict[str, str], list[str], str]:

@@ -18,7 +18,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, PLAIN) and type(value) in PLAIN:
         return value
     if isinstance(value, torch.Tensor):
-        array = value.detach().cpu().contiguous()
+        array = value.detach().cpu().clone(memory_format=torch.contiguous_format)  # contiguous() leaves strides of a length of 1
         raw = array.reshape(-1).view(torch.uint8) if array.numel() else torch.empty(0, dtype=torch.uint8)
         return {"tensor": packed(raw.numpy()), "dtype": str(array.dtype).removeprefix("torch."), "shape": list(array.shape)}
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":

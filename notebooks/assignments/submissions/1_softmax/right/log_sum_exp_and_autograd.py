@@ -1,4 +1,4 @@
-"""Builds all on the log-sum-exp formula, finds the temperature by Newton's method in log T, and takes the slope from automatic differentiation."""
+"""Uses the log-sum-exp formula throughout, Newton's method in log T for the temperature, and autograd for the slope."""
 
 
 # %% helper

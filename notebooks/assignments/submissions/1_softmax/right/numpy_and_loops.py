@@ -1,4 +1,4 @@
-"""Works in numpy, row by row and class by class; takes the temperature from scipy's brentq and types numbers with three digits."""
+"""Works in numpy and loops, finds the temperature with brentq of scipy, and types numbers with three digits."""
 
 
 # %% softmax

@@ -1,14 +1,18 @@
 """NumPy, explicit loops and Python numbers; answers come back as arrays and floats."""
+
+
 # %% bce
 def bce(logits, targets):
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     return torch.from_numpy(y * np.logaddexp(0, -z) + (1 - y) * np.logaddexp(0, z))
+
 
 # %% gradient
 def gradient(logits, targets, weight):
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     to_positive, to_negative = np.exp(-np.logaddexp(0, -z)), np.exp(-np.logaddexp(0, z))
     return ((1 - y) * to_positive - weight * y * to_negative) / z.size
+
 
 # %% numeric
 def numeric_gradient(logits, targets, weight, step):
@@ -27,6 +31,7 @@ def numeric_gradient(logits, targets, weight, step):
         z[place] = before
     return slopes
 
+
 # %% masked
 def masked_bce(logits, targets, mask):
     total, count = 0.0, 0
@@ -35,6 +40,7 @@ def masked_bce(logits, targets, mask):
             total += float(max(z, 0) - z * y + math.log1p(math.exp(-abs(z))))
             count += 1
     return total / count if count else 0.0
+
 
 # %% pair
 def pair_loss(logits, soft_targets):
@@ -52,6 +58,7 @@ def pair_gradient(logits, soft_targets):
         result[i, here] = (1 / (1 + math.exp(row[there] - row[here])) - q) / len(logits)
         result[i, there] = -result[i, here]
     return result
+
 
 # %% descent
 def fit(inputs, targets, learning_rate, steps):

@@ -3,6 +3,8 @@
 caught: bce_large
 says: finite, but wrong for a large logit
 """
+
+
 # %% bce
 def bce(logits, targets):
     p = torch.sigmoid(logits)

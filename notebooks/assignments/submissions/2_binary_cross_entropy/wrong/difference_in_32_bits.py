@@ -3,6 +3,8 @@
 caught: numeric_check
 says: inexact for logits of 32 bits
 """
+
+
 # %% numeric
 def numeric_gradient(logits, targets, weight, step):
     slopes = torch.zeros(logits.shape, dtype=torch.float64)

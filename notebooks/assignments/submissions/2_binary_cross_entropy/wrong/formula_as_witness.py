@@ -3,6 +3,8 @@
 caught: numeric_check
 says: wrong with h = 0.5
 """
+
+
 # %% numeric
 def numeric_gradient(logits, targets, weight, step):
     return gradient(logits.double(), targets.double(), weight)

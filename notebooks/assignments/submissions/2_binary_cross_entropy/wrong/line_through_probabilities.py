@@ -3,6 +3,7 @@
 caught: minimum_reached
 says: which logit makes
 """
+
 # %% minimum
 (x_1, x_2), (q_1, q_2) = variant["inputs"], variant["teacher"]
 best_weight = (q_2 - q_1) / (x_2 - x_1)

@@ -3,6 +3,8 @@
 caught: bce_large
 says: do you compute log(p) of a rounded p
 """
+
+
 # %% bce
 def bce(logits, targets):
     p = torch.sigmoid(logits)

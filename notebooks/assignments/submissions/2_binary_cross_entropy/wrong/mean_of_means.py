@@ -3,6 +3,8 @@
 caught: masked_mean
 says: each known entry counts the same
 """
+
+
 # %% masked
 def masked_bce(logits, targets, mask):
     losses = torch.where(mask == 1, bce(logits, targets), torch.zeros_like(logits))

@@ -3,6 +3,8 @@
 caught: gradient_mean
 says: what is n there
 """
+
+
 # %% gradient
 def gradient(logits, targets, weight):
     p = torch.sigmoid(logits)

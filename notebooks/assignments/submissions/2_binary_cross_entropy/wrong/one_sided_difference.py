@@ -3,6 +3,8 @@
 caught: numeric_check
 says: by h up and by h down
 """
+
+
 # %% numeric
 def numeric_gradient(logits, targets, weight, step):
     base = logits.double()

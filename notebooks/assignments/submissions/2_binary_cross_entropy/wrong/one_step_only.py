@@ -3,6 +3,8 @@
 caught: descent_steps
 says: numbers of steps
 """
+
+
 # %% descent
 def fit(inputs, targets, learning_rate, steps):
     weights, bias = torch.zeros(inputs.shape[1], dtype=inputs.dtype), torch.zeros((), dtype=inputs.dtype)

@@ -3,6 +3,8 @@
 caught: pair_losses, pair_gradients
 says: which difference is the logit
 """
+
+
 # %% pair
 def single_logit(logits):
     other = 1 - variant["positive_column"]

@@ -3,6 +3,8 @@
 caught: gradient_mean
 says: division by p or 1 − p
 """
+
+
 # %% gradient
 def gradient(logits, targets, weight):
     p = torch.sigmoid(logits)

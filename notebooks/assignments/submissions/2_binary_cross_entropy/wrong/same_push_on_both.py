@@ -3,6 +3,8 @@
 caught: pair_gradients
 says: do not sum to 0
 """
+
+
 # %% pair
 def single_logit(logits):
     return logits[:, variant["positive_column"]] - logits[:, 1 - variant["positive_column"]]

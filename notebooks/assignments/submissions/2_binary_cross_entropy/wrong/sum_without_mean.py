@@ -3,6 +3,8 @@
 caught: gradient_mean, gradient_weighted
 says: n times too large
 """
+
+
 # %% gradient
 def gradient(logits, targets, weight):
     p = torch.sigmoid(logits)

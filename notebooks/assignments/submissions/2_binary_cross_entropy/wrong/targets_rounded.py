@@ -3,6 +3,8 @@
 caught: descent_steps
 says: soft targets as they are
 """
+
+
 # %% descent
 def fit(inputs, targets, learning_rate, steps):
     labels = (targets > 0.5).to(inputs.dtype)

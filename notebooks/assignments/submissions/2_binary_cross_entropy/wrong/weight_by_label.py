@@ -3,6 +3,8 @@
 caught: gradient_weighted
 says: differentiate both terms
 """
+
+
 # %% gradient
 def gradient(logits, targets, weight):
     scale = 1 + (weight - 1) * targets

@@ -1,4 +1,5 @@
-"""No module and no optimiser for the student: gradients from autograd.grad, weights as plain tensors; einsum, kl_div and NumPy."""
+"""No module and no optimiser for the student: gradients from autograd.grad, weights as plain tensors; einsum, kl_div, NumPy."""
+
 
 # %% starting_loss
 def starting_loss(teacher_logits, labels, temperature, alpha):
@@ -42,7 +43,9 @@ def train(weights, texts, teacher_logits, settings):
         for rows in batches(len(texts["ids"]), settings["batch_size"], settings["seed"] + epoch):
             state = {name: value.detach().requires_grad_() for name, value in state.items()}
             logits = forward(state, texts["ids"][rows], settings["dropout"])
-            loss = distillation_loss(logits, teacher_logits[rows], texts["labels"][rows], settings["temperature"], settings["alpha"])
+            loss = distillation_loss(
+                logits, teacher_logits[rows], texts["labels"][rows], settings["temperature"], settings["alpha"]
+            )
             slopes = torch.autograd.grad(loss, list(state.values()))
             state = {name: value - settings["rate"] * slope for (name, value), slope in zip(state.items(), slopes, strict=True)}
             losses.append(float(loss))

@@ -1,5 +1,6 @@
 """Takes the texts one by one everywhere: no padding in the teacher, gradients gathered row by row, answers counted."""
 
+
 # %% starting_loss
 def starting_loss(teacher_logits, labels, temperature, alpha):
     total = 0.0
@@ -44,7 +45,9 @@ def train(weights, texts, teacher_logits, settings):
                 parameter.grad = None
             loss = 0.0
             for i in rows.split(1):
-                part = distillation_loss(student(texts["ids"][i]), teacher_logits[i], texts["labels"][i], settings["temperature"], settings["alpha"]) / len(rows)
+                part = distillation_loss(
+                    student(texts["ids"][i]), teacher_logits[i], texts["labels"][i], settings["temperature"], settings["alpha"]
+                ) / len(rows)
                 part.backward()  # the gradients of one batch are meant to add up
                 loss += part.item()
             run["losses"].append(loss)
@@ -59,7 +62,14 @@ def evaluate(states, validation, test, settings):
     found = []
     for weights in states:
         student = Student(weights, pooled, 0.0)
-        right = [sum(int(student(row.unsqueeze(0)).argmax()) == int(label) for row, label in zip(part["ids"], part["labels"], strict=True)) / len(part["ids"]) for part in (validation, test)]
+        right = [
+            sum(
+                int(student(row.unsqueeze(0)).argmax()) == int(label)
+                for row, label in zip(part["ids"], part["labels"], strict=True)
+            )
+            / len(part["ids"])
+            for part in (validation, test)
+        ]
         found.append(right)
     best = max(right[0] for right in found)
     chosen = [right[0] for right in found].index(best)

@@ -1,13 +1,18 @@
-"""Clears the gradients at the end of each step, sorts back with the inverse order, and writes the soft term as a cross-entropy less the entropy."""
+"""Clears gradients at the end of each step, sorts back with the inverse order, soft term by cross-entropy less entropy."""
+
 
 # %% starting_loss
 def starting_loss(teacher_logits, labels, temperature, alpha):
-    return distillation_loss(torch.zeros_like(teacher_logits), teacher_logits, labels, temperature, alpha)
+    nothing, known = torch.zeros_like(teacher_logits), labels >= 0  # the student's logits
+    p = F.softmax(teacher_logits / temperature, dim=-1)
+    soft = temperature**2 * (F.cross_entropy(nothing, p) - torch.special.entr(p).sum(-1).mean())
+    hard = F.cross_entropy(nothing[known], labels[known], reduction="sum") / len(labels)
+    return (1 - alpha) * hard + alpha * soft
 
 
 # %% loop
 def teacher_outputs(weights, ids, batch_size):
-    """The teacher's logits [rows, classes]; row i belongs to text i. Texts of similar length share a batch, which is cut to its longest text."""
+    """The teacher's logits [rows, classes], row i for text i; similar lengths share a batch, which is cut to its longest text."""
     lengths = (ids != PAD).sum(1)
     order = lengths.argsort(stable=True)
     parts, teacher = [], Teacher(weights)
@@ -55,7 +60,7 @@ def train(weights, texts, teacher_logits, settings):
 
 @torch.inference_mode()
 def evaluate(states, validation, test, settings):
-    """The validation accuracy after each epoch; the epoch chosen by it (the first of the best); the test accuracy of that epoch."""
+    """The validation accuracy after each epoch; the epoch chosen by it, the first of the best; that epoch's test accuracy."""
     accuracy, size = {"validation": [], "test": []}, settings["batch_size"]
     for weights in states:
         student = Student(weights, pooled, settings["dropout"]).eval()

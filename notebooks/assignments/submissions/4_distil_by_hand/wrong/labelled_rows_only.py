@@ -4,9 +4,10 @@ caught: loss_test, train_test
 says: labels are missing
 """
 
+
 # %% loop
 def teacher_outputs(weights, ids, batch_size):
-    """The teacher's logits [rows, classes]; row i belongs to text i. Texts of similar length share a batch, which is cut to its longest text."""
+    """The teacher's logits [rows, classes], row i for text i; similar lengths share a batch, which is cut to its longest text."""
     lengths = (ids != PAD).sum(1)
     order = lengths.argsort(stable=True)
     teacher_logits = torch.zeros(len(ids), len(weights["bias"]))
@@ -54,7 +55,7 @@ def train(weights, texts, teacher_logits, settings):
 
 @torch.inference_mode()
 def evaluate(states, validation, test, settings):
-    """The validation accuracy after each epoch; the epoch chosen by it (the first of the best); the test accuracy of that epoch."""
+    """The validation accuracy after each epoch; the epoch chosen by it, the first of the best; that epoch's test accuracy."""
     accuracy, size = {"validation": [], "test": []}, settings["batch_size"]
     for weights in states:
         student = Student(weights, pooled, settings["dropout"]).eval()

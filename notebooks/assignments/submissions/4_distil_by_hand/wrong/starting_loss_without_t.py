@@ -4,6 +4,7 @@ caught: starting_loss_test
 says: with T at every place
 """
 
+
 # %% starting_loss
 def starting_loss(teacher_logits, labels, temperature, alpha):
     K = teacher_logits.shape[1]

@@ -5,7 +5,9 @@
 def answers(texts):
     from datasets import Dataset
 
-    column = kdlib.add_teacher_outputs(Dataset.from_dict({"text": list(texts)}), teacher, tokenizer, max_length=MAX_LENGTH, batch_size=16)
+    column = kdlib.add_teacher_outputs(
+        Dataset.from_dict({"text": list(texts)}), teacher, tokenizer, max_length=MAX_LENGTH, batch_size=16
+    )
     return torch.tensor(list(column["teacher_logits"]))
 
 

@@ -9,7 +9,9 @@ def read(model, cutter, texts, size):
     with torch.inference_mode():
         for first in range(0, len(texts), size):
             rows = order[first : first + size]
-            tokens = cutter([texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt")
+            tokens = cutter(
+                [texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt"
+            )
             logits[rows] = model(**tokens).logits
     return logits
 
@@ -30,7 +32,9 @@ cut = student_tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_id
 p = F.softmax(teacher_logits / T, dim=-1)
 for epoch in range(EPOCHS):
     for rows in batches(epoch):
-        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(cut[row]) for row in rows], batch_first=True, padding_value=student_tokenizer.pad_token_id)
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(cut[row]) for row in rows], batch_first=True, padding_value=student_tokenizer.pad_token_id
+        )
         mask = torch.arange(ids.shape[1]) < torch.tensor([[len(cut[row])] for row in rows])
         logits = student(input_ids=ids, attention_mask=mask.long()).logits
         soft = T**2 * (p[rows] * (p[rows].log() - F.log_softmax(logits / T, dim=-1))).sum()
@@ -40,7 +44,7 @@ for epoch in range(EPOCHS):
         loss.backward()
         optimiser.step()
         student.zero_grad()
-        losses.append(float(loss))
+        losses.append(loss.item())
     states.append({name: weights.clone() for name, weights in student.state_dict().items()})
 copies = None
 

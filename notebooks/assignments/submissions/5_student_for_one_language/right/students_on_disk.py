@@ -7,9 +7,13 @@ set_dropout(student.train(), 0.0)
 optimiser, losses, copies = torch.optim.AdamW(student.parameters(), LEARNING_RATE), [], []
 for epoch in range(EPOCHS):
     for rows in batches(epoch):
-        encoded = student_tokenizer([texts[i] for i in rows], truncation=True, max_length=MAX_LENGTH, padding="max_length", return_tensors="pt")
+        encoded = student_tokenizer(
+            [texts[i] for i in rows], truncation=True, max_length=MAX_LENGTH, padding="max_length", return_tensors="pt"
+        )
         logits = student(**encoded).logits
-        loss = distillation_loss(logits, teacher_logits[rows], labels[rows], temperature=variant["temperature"], alpha=ALPHA, objective="kl")
+        loss = distillation_loss(
+            logits, teacher_logits[rows], labels[rows], temperature=variant["temperature"], alpha=ALPHA, objective="kl"
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

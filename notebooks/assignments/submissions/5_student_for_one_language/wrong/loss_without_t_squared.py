@@ -11,7 +11,9 @@ optimiser = torch.optim.AdamW(student.parameters(), lr=LEARNING_RATE)
 T, losses, copies = variant["temperature"], [], []
 for epoch in range(EPOCHS):
     for rows in batches(epoch):
-        tokens = student_tokenizer([texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt")
+        tokens = student_tokenizer(
+            [texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt"
+        )
         student_logits = student(**tokens).logits
         log_p, log_q = F.log_softmax(teacher_logits[rows] / T, dim=-1), F.log_softmax(student_logits / T, dim=-1)
         soft = (log_p.exp() * (log_p - log_q)).sum(-1)

@@ -11,7 +11,9 @@ optimiser = torch.optim.AdamW(student.parameters(), lr=LEARNING_RATE)
 losses, copies = [], []
 for epoch in range(EPOCHS):
     for rows in batches(epoch):
-        tokens = student_tokenizer([texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt")
+        tokens = student_tokenizer(
+            [texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt"
+        )
         loss = distillation_loss(student(**tokens).logits, teacher_logits[rows], labels[rows], variant["temperature"], ALPHA)
         optimiser.zero_grad()
         loss.backward()

@@ -11,7 +11,9 @@ optimiser = torch.optim.AdamW(student.parameters(), lr=LEARNING_RATE)
 losses, copies = [], []
 for epoch in range(EPOCHS):
     for rows in batches(epoch):
-        tokens = student_tokenizer([texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt")
+        tokens = student_tokenizer(
+            [texts[row] for row in rows], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt"
+        )
         loss = distillation_loss(student(**tokens).logits, teacher_logits[rows], labels[rows], variant["temperature"], ALPHA)
         optimiser.zero_grad()
         loss.backward()
@@ -24,7 +26,9 @@ for epoch in range(EPOCHS):
 def predict(texts, epoch):
     parts = []
     for first in range(0, len(texts), 20):
-        tokens = student_tokenizer(texts[first : first + 20], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt")
+        tokens = student_tokenizer(
+            texts[first : first + 20], truncation=True, max_length=MAX_LENGTH, padding=True, return_tensors="pt"
+        )
         parts.append(copies[epoch](input_ids=tokens["input_ids"]).logits)
     return torch.cat(parts)
 
