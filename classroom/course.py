@@ -30,10 +30,11 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 from nbgrader.utils import compute_checksum
-from traitlets.config import Config
+from traitlets.config import Config, PyFileConfigLoader
 
 from classroom.assignment import ASSIGNMENTS, faulty, grade_id, read_submission, spec, variant, variant_source
 from classroom.judge import judge
+from classroom.sandbox import check
 from kdlib.errors import InputError, require
 from kdlib.files import progress, read_json, write_json, written_aside
 
@@ -70,7 +71,8 @@ def nbgrader(course: Path) -> NbGraderAPI:
     beside = str(Path(sys.executable).parent)  # where nbgrader looks for alembic, also when the environment is not activated
     if beside not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = beside + os.pathsep + os.environ["PATH"]
-    return NbGraderAPI(config=configure(Config(), str(course.resolve())))
+    config = PyFileConfigLoader("nbgrader_config.py", str(course.resolve())).load_config()  # what the lecturer wrote there counts
+    return NbGraderAPI(config=configure(config, str(course.resolve())))
 
 
 def done(result: dict[str, Any], what: str) -> None:
@@ -149,6 +151,13 @@ def judged(course: Path, student: str, name: str, unsafe: bool = False) -> Path:
     return target
 
 
+def recorded(course: Path, student: str, name: str) -> bool:
+    """Whether nbgrader has recorded a submission as it was judged last."""
+    files = course / "judged" / student / f"{name}.ipynb", course / "autograded" / student / name / f"{name}.ipynb"
+    keys = {nbformat.read(file, as_version=4).metadata.get("judged") if file.exists() else None for file in files}
+    return len(keys) == 1 and None not in keys
+
+
 def submitted(course: Path, name: str) -> list[str]:
     """The students who handed an assignment in."""
     return sorted(
@@ -174,6 +183,7 @@ def grade(course: Path, name: str, workers: int = 2, unsafe: bool = False) -> di
     """
     students = submitted(course, name)
     require(bool(students), f"{course / 'submitted'} holds no submission of {name}: put them in as STUDENT/{name}/{name}.ipynb.")
+    check(unsafe)
     results = in_processes(judged, [(course, student, name, unsafe) for student in students], workers, f"judging {name}")
     failed = {student: str(result) for student, result in zip(students, results, strict=True) if isinstance(result, InputError)}
     for result in results:
@@ -181,6 +191,7 @@ def grade(course: Path, name: str, workers: int = 2, unsafe: bool = False) -> di
             raise result
     api = nbgrader(course)
     for student in progress([student for student in students if student not in failed], f"recording {name}"):
-        done(api.autograde(name, student, force=True), f"Recording {name} of {student}")
+        if not recorded(course, student, name):  # else marks that were given by hand would wait to be given again
+            done(api.autograde(name, student, force=True), f"Recording {name} of {student}")
         done(api.generate_feedback(name, student, force=True), f"Feedback on {name} for {student}")
     return failed

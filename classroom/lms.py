@@ -71,12 +71,16 @@ def keep_roster(course: Path, file: Path) -> list[str]:
 
 
 def marks(course: Path) -> dict[str, dict[str, Any]]:
-    """Every student's marks from nbgrader's record: assignment → score, the highest possible, and whether something is still to be marked by hand."""
+    """Every student's marks from nbgrader's record, by assignment: ``score`` less what nbgrader takes off for lateness, ``of``, and ``to_mark``: by hand."""
     found: dict[str, dict[str, Any]] = {}
     with Gradebook(f"sqlite:///{(course / 'gradebook.db').resolve()}") as record:
         for assignment in record.assignments:
             for submission in assignment.submissions:
-                entry = {"score": submission.score, "of": assignment.max_score, "to_mark": submission.needs_manual_grade}
+                entry = {
+                    "score": max(0, submission.score - submission.late_submission_penalty),
+                    "of": assignment.max_score,
+                    "to_mark": submission.needs_manual_grade,
+                }
                 found.setdefault(submission.student.id, {})[assignment.name] = entry
     return found
 

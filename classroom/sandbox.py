@@ -185,19 +185,19 @@ class Student:
 
     def read(self, seconds: float) -> None:
         """Take in what has come; raises `Ended` at the end of the process or where it sends too much."""
-        for key, _ in self.selector.select(seconds):
-            while data := key.fileobj.read(1 << 16):  # type: ignore[union-attr]
-                if key.fileobj is self.process.stdout:
-                    self.buffer += data
-                    if len(self.buffer) > LARGEST:
-                        self.end("your code returned far more than was asked for")
-                else:
-                    self.total += len(data)
-                    self.printed += data[: max(0, KEPT - len(self.printed))].decode(errors="replace")
-                    if self.total > OUTPUT:
-                        self.end(f"your code printed more than {OUTPUT >> 20} MB")
-            if data == b"" and key.fileobj is self.process.stdout:
-                self.end("your code ended the Python process")
+        assert self.process.stdout and self.process.stderr
+        self.selector.select(seconds)
+        while data := self.process.stderr.read(1 << 16):
+            self.total += len(data)
+            self.printed += data[: max(0, KEPT - len(self.printed))].decode(errors="replace")
+            if self.total > OUTPUT:
+                self.end(f"your code printed more than {OUTPUT >> 20} MB")
+        while data := self.process.stdout.read(1 << 16):
+            self.buffer += data
+            if len(self.buffer) > LARGEST:
+                self.end("your code returned far more than was asked for")
+        if data == b"":  # and not None, which says that nothing is there yet
+            self.end("your code ended the Python process")
 
     def memory(self) -> int:
         """Bytes in memory of all processes in the sandbox; pages that several share are divided among them where they would matter."""
@@ -230,6 +230,16 @@ class Student:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()  # type: ignore[union-attr]
         self.folder.cleanup()
+
+
+def check(unsafe: bool = False) -> None:
+    """Start a sandbox and end it; raises ``InputError`` with what its program said where it does not start, for then every mark would be 0."""
+    with tempfile.TemporaryDirectory() as empty, Student(Path(empty), unsafe=unsafe) as student:
+        try:
+            student.ask({"cell": "1"}, 120)
+        except Ended as error:
+            said = student.printed.strip() or str(error)
+            raise InputError(f"The sandbox ({method(unsafe)}) does not start: {said[-300:]}. Nothing was graded.") from None
 
 
 def processes(pid: int) -> list[psutil.Process]:

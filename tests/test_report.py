@@ -135,6 +135,12 @@ def test_the_audit_counts_duplicates_and_leaks(define: Callable[[str], Any]) -> 
     assert [float(row["in Chinese script"]) for row in found.values()] == pytest.approx([1 / 6, 0, 0, 0], abs=6e-3)
 
 
+def test_the_audit_passes_over_a_split_without_texts(define: Callable[[str], Any]) -> None:
+    """A table with a teacher's probabilities and no --transfer has an empty transfer set."""
+    data = DatasetDict({"train": split(["un", "deux"], [0, 1]), "validation": split(["trois"], [0]), "test": split(["quatre"], [1]), "transfer": split([], [])})
+    assert define("audit")(data, "transfer") == {"texts": 0}
+
+
 def test_instructive_errors_are_wrong_and_in_order_of_confidence(define: Callable[[str], Any], namespace: dict[str, Any]) -> None:
     generator = np.random.default_rng(0)
     labels, said, teacher_said = generator.integers(2, size=60), generator.normal(size=(60, 2)), generator.normal(size=(60, 2))

@@ -197,8 +197,8 @@ def student_rights(student: str) -> dict[str, Any]:
 
 def owner_rights(course: Path) -> dict[str, Any]:
     """The rights of a course's owner, for `run`."""
-    owner = course.stat()
-    return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 != owner.st_uid else {}
+    owner = course.stat().st_uid
+    return {"user": owner, "group": pwd.getpwuid(owner).pw_gid, "extra_groups": []} if os.geteuid() == 0 != owner else {}
 
 
 def place(student: str, home: str = "~{}") -> Path:
@@ -243,13 +243,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("assignment", help="such as 1_softmax")
     parser.add_argument("--home", default="~{}", help="where students' homes are, with {} for the student")
     given = parser.parse_args(words)
-    students = [path.name for path in sorted((given.course / "handout").glob("*")) if given.assignment in os.listdir(path)]
+    course, failed = given.course.resolve(), False
+    folders = sorted(path for path in course.glob("handout/*") if path.is_dir())
+    students = [path.name for path in folders if given.assignment in os.listdir(path)]
     if not students:
-        parser.error(f"{given.course}/handout holds no {given.assignment}: begin with make assign.")
-    failed = False
+        parser.error(f"{course}/handout holds no {given.assignment}: begin with make assign.")
     for student in students:
         try:
-            said = (collect if given.what == "collect" else give_back)(given.course, student, given.assignment, given.home)
+            said = (collect if given.what == "collect" else give_back)(course, student, given.assignment, given.home)
         except (LookupError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             said, failed = f"failed: {error}", True
         print(f"{student}: {said}")

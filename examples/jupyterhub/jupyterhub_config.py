@@ -17,8 +17,8 @@ from collect import hand_out  # beside this file
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
-COURSE = Path(os.environ.get("COURSE", "/srv/course"))  # what make assign made; for the lecturer's eyes only: chmod 700
-SHARED = Path(os.environ.get("SHARED", "/srv/kdlib"))  # what kdlib fetched, for all to read
+COURSE = Path(os.environ.get("COURSE", "/srv/course")).resolve()  # what make assign made; for the lecturer's eyes only: chmod 700
+SHARED = Path(os.environ.get("SHARED", "/srv/kdlib")).resolve()  # what kdlib fetched, for all to read
 HOME = os.environ.get("HOMES", "~{}")  # where homes are, with {} for the student
 HOUR = 3600
 
@@ -51,7 +51,7 @@ c.Spawner.environment = {
 }
 
 # Limits. Plain JupyterHub has none on memory, so the system's prlimit sets them: of address space, for each process (torch
-# reserves far more than it uses, so do not go below 8 GB), and of processes and threads, for each student.
+# reserves more than it uses: try a smaller one before the class does), and of processes and threads, for each student.
 GB = 1 << 30
 c.Spawner.cmd = ["prlimit", f"--as={12 * GB}", "--nproc=1000", f"{sys.prefix}/bin/jupyterhub-singleuser"]
 c.Spawner.args = [

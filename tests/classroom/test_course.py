@@ -58,8 +58,8 @@ def test_what_is_handed_out_holds_the_version_and_no_solution(tiny: Path, course
         content = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file())
         student = folder.parent.name
         assert repr(variant("tiny", student, 7)[0]) in content
-        for secret in ("variant['factor']\\n### END", "42", "another number", "HIDDEN", "MARK SCHEME", "one point", "choices"):
-            assert secret not in content.replace("assert answer == 42, 'answer: which one?'", "")
+        for secret in ("x * variant", "answer = 42", "another number", "HIDDEN", "SOLUTION", "MARK SCHEME", "one point", "choices"):
+            assert secret not in content
         assert not (folder / ".git").exists()
 
 
@@ -77,7 +77,7 @@ def test_grading_from_roster_to_marks(tiny: Path, course: Path, tmp_path: Path, 
     roster.write_text("Username,First name,Last name,Email address\nana,Ana,A,a@x\nbo,Bo,B,b@x\ncy,Cy,C,c@x\ndi,Di,D,d@x\n", encoding="utf-8")
     courses.hand_out(course, "tiny", keep_roster(course, roster))
     hand_in(course, "ana", "def scale(x):\n    return variant['factor'] * x")
-    hand_in(course, "bo", "def scale(x):\n    return 3 * x", answer="answer = 41", why="")
+    hand_in(course, "bo", "def scale(x):\n    return 3 * x", answer="answer = 41")
     broken = hand_in(course, "cy", "")
     broken.write_text("{", encoding="utf-8")
 
@@ -91,9 +91,33 @@ def test_grading_from_roster_to_marks(tiny: Path, course: Path, tmp_path: Path, 
     assert "by how much" in feedback and "another number" not in feedback and "HIDDEN" not in feedback and "one point" not in feedback
 
     waiting = write_marks(course, tmp_path / "marks.csv")
-    assert waiting == ["ana"]  # bo left the question that is marked by hand empty
+    assert waiting == ["ana", "bo"]  # one question is marked by hand
     assert (tmp_path / "marks.csv").read_text(encoding="utf-8").splitlines() == [
-        "Username,First name,Last name,Email address,tiny", "ana,Ana,A,a@x,3", "bo,Bo,B,b@x,0", "cy,Cy,C,c@x,", "di,Di,D,d@x,"]  # fmt: skip
+        "First name,Last name,Username,Email address,tiny", "Ana,A,ana,a@x,3", "Bo,B,bo,b@x,0", "Cy,C,cy,c@x,", "Di,D,di,d@x,"]  # fmt: skip
+
+
+def test_marks_given_by_hand_stay_and_lateness_is_taken_off(tiny: Path, course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courses, "in_processes", lambda work, arguments, workers, what: [attempt(work, given) for given in arguments])
+    with (course / "nbgrader_config.py").open("a", encoding="utf-8") as config:
+        config.write("\nc = get_config()\nc.AssignLatePenalties.plugin_class = 'nbgrader.plugins.LateSubmissionPlugin'\n"
+                     "c.LateSubmissionPlugin.penalty_method = 'zero'\n")  # fmt: skip
+    (tmp_path / "roster.csv").write_text("id\nana\n", encoding="utf-8")
+    courses.hand_out(course, "tiny", keep_roster(course, tmp_path / "roster.csv"))
+    file = hand_in(course, "ana", "def scale(x):\n    return variant['factor'] * x")
+    courses.grade(course, "tiny")
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as record:
+        grade = record.find_grade("why", "tiny", "tiny", "ana")
+        grade.manual_score, grade.needs_manual_grade = 1.5, False
+        record.db.commit()
+    courses.grade(course, "tiny")
+    assert write_marks(course, tmp_path / "marks.csv") == [] and (tmp_path / "marks.csv").read_text(encoding="utf-8").splitlines()[1] == "ana,4.5"
+
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as record:
+        record.update_or_create_assignment("tiny", duedate="2000-01-01 00:00:00 UTC")
+    (file.parent / "timestamp.txt").write_text("2001-01-01 00:00:00 UTC", encoding="utf-8")
+    courses.grade(course, "tiny")
+    write_marks(course, tmp_path / "marks.csv")
+    assert (tmp_path / "marks.csv").read_text(encoding="utf-8").splitlines()[1] == "ana,0"
 
 
 def attempt(work: Any, given: Any) -> Any:

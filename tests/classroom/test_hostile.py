@@ -194,3 +194,23 @@ def test_without_a_sandbox_nothing_runs_unless_asked_for(monkeypatch: pytest.Mon
         Student(handed_in)
     with Student(handed_in, unsafe=True) as student:
         assert student.ask({"cell": "print(1)"}) == {"ok": True} and student.printed.strip() == "1"
+
+
+def test_a_sandbox_that_does_not_start_is_said_and_marks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on a system that forbids user namespaces: the program is there and fails."""
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n", encoding="utf-8")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(InputError, match="does not start: setting up uid map"):
+        classroom.sandbox.check()
+
+
+def test_podman_is_called_without_network_rights_or_a_file_that_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where bubblewrap is missing. The command alone: podman itself cannot run in every machine that tests."""
+    monkeypatch.setattr(classroom.sandbox.shutil, "which", lambda name: name if name == "podman" else None)
+    assert classroom.sandbox.method() == "podman"
+    words = classroom.sandbox.command("podman", tmp_path, 1)
+    assert {"--network=none", "--read-only", "--cap-drop=all", "--user=65534:65534"} <= set(words)
+    assert all(word.endswith(":ro") for word in words if word.startswith("--volume="))
+    assert not [word for word in words if "assignments" in word or "gradebook" in word]
