@@ -8,6 +8,7 @@ from kdlib.widgets import explore
 
 
 def test_a_moved_control_draws_again() -> None:
+    plt.close("all")  # of tests that this process ran before
     seen = []
 
     def draw(temperature: float, classes: int) -> Figure:
