@@ -23,7 +23,7 @@ report: .venv/ready  ## distil three students from one teacher and write the rep
 test: export KDLIB_QUIET := 1
 test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and nbval of the notebooks
 	time $(BIN)/ruff check .
-	time $(BIN)/mypy kdlib
+	time $(BIN)/mypy kdlib classroom
 	time $(PYTEST) --cov=kdlib --cov-fail-under=90
 	time $(NBVAL) $(OTHERS)
 
