@@ -86,6 +86,7 @@ bench: .venv/ready  ## measure kdlib against its peers, the trainer, kdlib label
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/costs.py
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grading.py
 
 lock:  ## bring requirements.lock in step with pyproject.toml (ARGS=--upgrade: the newest versions that fit)
 	$(PYTHON) tools/lock.py $(ARGS)

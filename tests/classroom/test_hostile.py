@@ -34,6 +34,7 @@ def nothing_left() -> Any:
 def test_an_honest_answer_passes_and_a_wrong_one_fails(marks: Judge) -> None:
     assert marks(RIGHT) == {"test_scale": None, "test_answer": None}
     assert marks(WRONG) == {"test_scale": "scale: by how much?", "test_answer": None}
+    assert marks("def scale(x):\n    raise NotImplementedError")["test_scale"] == "scale: NotImplementedError"
     assert marks("def scale(x):\n    raise KeyError('no')")["test_scale"] == "'scale: no'"
 
 

@@ -3,7 +3,7 @@
 Every student of a made-up roster hands in the own version of one assignment: in turn the reference, each of the wrong and right answers that
 the kit has, and the blank hand-out. Grading is `make grade`: the sandbox, two at a time, nbgrader's record and the feedback.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/classroom.py [students] [assignment]   (300 1_softmax unless given; a quarter of an hour on two cores)
+Run: PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/grading.py [students] [assignment]   (300 1_softmax unless given; ten minutes on two cores)
 """
 
 import sys
@@ -35,7 +35,7 @@ def hand_in(course: Path, name: str, student: str, answers: dict[str, str] | Non
 
 
 def main() -> None:
-    """Measure and write ``results/classroom.json``."""
+    """Measure and write ``results/grading.json``."""
     students, name = int(sys.argv[1]) if len(sys.argv) > 1 else 300, sys.argv[2] if len(sys.argv) > 2 else "1_softmax"
     kinds: list[dict[str, str] | None] = [{}, None]
     kinds += [read(file)[1] for file in sorted((ASSIGNMENTS / "submissions" / name).glob("*/*.py"))]
@@ -58,7 +58,7 @@ def main() -> None:
     result = {"students": students, "assignment": name, "hand_out_seconds": handed_out, "grade_minutes": whole / 60, "judged_again_seconds": again,
               "not_judged": len(failed), "scores": {f"{score:g}": scores.count(score) for score in sorted(set(scores))}}  # fmt: skip
     print(result)
-    write_json(Path(__file__).parent / "results" / "classroom.json", {**result, **environment()})
+    write_json(Path(__file__).parent / "results" / "grading.json", {**result, **environment()})
 
 
 if __name__ == "__main__":
