@@ -38,7 +38,7 @@ def main() -> None:
     """Measure and write ``results/grading.json``."""
     students, name = int(sys.argv[1]) if len(sys.argv) > 1 else 300, sys.argv[2] if len(sys.argv) > 2 else "1_softmax"
     kinds: list[dict[str, str] | None] = [{}, None]
-    kinds += [read(file)[1] for file in sorted((ASSIGNMENTS / "submissions" / name).glob("*/*.py"))]
+    kinds += [read(name, file)[1] for file in sorted((ASSIGNMENTS / "submissions" / name).glob("*/*.py"))]
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder, "course")
         begin(course, 1)

@@ -28,8 +28,9 @@ from classroom.assignment import (
 )
 from classroom.course import begin, generate, in_processes, version
 from classroom.judge import judge, outcome
+from kdlib.errors import require
 
-CELL = re.compile(r"^# %% *(\[markdown\] *)?(\w+) *$", re.M)
+CELL = re.compile(r"^# %% *(\[markdown\] *|in +)?(\w+) *$", re.M)
 
 
 class Case(NamedTuple):
@@ -60,14 +61,20 @@ def cells_of(name: str, answers: dict[str, str] | None = None) -> list[dict[str,
     return cells
 
 
-def read(file: Path) -> tuple[str, dict[str, str], list[str], str]:
-    """A submission in percent format: what the student did, the answers, the tests that fail, what the first says."""
-    parts = CELL.split(file.read_text(encoding="utf-8"))
-    head = parts[0].strip().strip('"').strip()
-    answers = {
-        parts[i + 1]: parts[i + 2].strip("\n") if not parts[i] else re.sub(r"^# ?", "", parts[i + 2].strip("\n"), flags=re.M)
-        for i in range(1, len(parts), 3)
-    }
+def read(name: str, file: Path) -> tuple[str, dict[str, str], list[str], str]:
+    """A submission: what the student did, the answers, the tests that fail, what the first says.
+
+    ``# %% cell`` begins an answer, ``# %% [markdown] cell`` one in words, each line a comment; below ``# %% in cell`` stand hunks of
+    a diff against the reference, each line a comment too: a space, - or + and the line.
+    """
+    head, *parts = CELL.split(file.read_text(encoding="utf-8"))
+    head = head.strip().strip('"').strip()
+    reference = {grade_id(cell): SOLUTION.sub("", cell.source).strip("\n") for cell in source(name).cells}
+    answers: dict[str, str] = {}
+    for form, mark, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        body = body.strip("\n") if not form else re.sub(r"^# ?", "", body.strip("\n"), flags=re.M)
+        within = (form or "").startswith("in")
+        answers[mark] = patched(answers.get(mark, reference.get(mark, "")), body, f"{file.name}, {mark}") if within else body
     caught = re.search(r"^caught: *(.+)$", head, re.M)
     says = re.search(r"^says: *(.+)$", head, re.M)
     return (
@@ -76,6 +83,16 @@ def read(file: Path) -> tuple[str, dict[str, str], list[str], str]:
         [name.strip() for name in caught[1].split(",")] if caught else [],
         says[1].strip() if says else "",
     )
+
+
+def patched(code: str, hunks: str, where: str) -> str:
+    """The code with hunks of a diff applied, which an empty line parts; raises ``InputError`` where what one replaces does not stand there once."""
+    for hunk in re.split(r"\n\n+", hunks):
+        lines = hunk.splitlines()
+        old, new = ("\n".join(line[1:] for line in lines if line[:1] in (" ", sign)) for sign in "-+")
+        require(f"\n{code}\n".count(f"\n{old}\n") == 1, f"{where}: {old!r} does not stand in the reference once.")
+        code = f"\n{code}\n".replace(f"\n{old}\n", f"\n{new}\n" if new else "\n")[1:-1]
+    return code
 
 
 def cases(name: str, course: Path) -> list[Case]:
@@ -93,7 +110,7 @@ def cases(name: str, course: Path) -> list[Case]:
         ]
     for group in ("wrong", "right"):
         for file in sorted((ASSIGNMENTS / "submissions" / name / group).glob("*.py")):
-            title, answers, caught, says = read(file)
+            title, answers, caught, says = read(name, file)
             found.append(
                 Case(name, f"{group}/{file.stem}: {title}", cells_of(name, answers), default_variant(name), caught, says)
             )

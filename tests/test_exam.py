@@ -56,7 +56,7 @@ def test_there_are_sixty_questions_of_all_levels_on_all_chapters() -> None:
 def test_a_question_is_complete_and_its_points_add_up(question: dict[str, Any]) -> None:
     assert question.keys() - {"check"} == {"id", "notebook", "level", "points", "minutes", "question", "answer"}
     assert question["id"].startswith(f"{question['notebook']}-") and 3 <= question["minutes"] <= 20
-    assert (ROOT / "notebooks").glob(f"{question['notebook']}_*.ipynb")
+    assert list((ROOT / "notebooks").glob(f"{question['notebook']}_*.ipynb"))
     scheme = question["answer"].rsplit("\n\n", 1)[1]
     assert scheme.startswith("*Points:* ") and "\n" not in scheme
     assert sum(map(int, re.findall(r"(\d+) for ", scheme))) == question["points"], scheme

@@ -4,11 +4,10 @@ caught: reading_gaining
 says: it need not be all but the first
 """
 
-# %% reading
-logits = torch.tensor(variant["logits"], dtype=torch.float64)
-soft = torch.softmax(logits / variant["temperature"], -1)
-first, second = soft.topk(2).values.tolist()
-ratio, others = first / second, 1 - first
-bits = float(torch.special.entr(soft).sum()) / math.log(2)
-even_temperature = float(temperature_for(logits, variant["share"]))
-gaining = [topic for k, topic in enumerate(TOPICS) if k != logits.argmax()]
+# %% in reading
+# -ratio = first / second
+# -others = 1 - first
+# +ratio, others = first / second, 1 - first
+#
+# -gaining = [topic for topic, logit in zip(TOPICS, logits, strict=True) if logit < soft @ logits]
+# +gaining = [topic for k, topic in enumerate(TOPICS) if k != logits.argmax()]
