@@ -14,8 +14,7 @@ from nbformat import NotebookNode
 
 from kdlib.errors import InputError, require
 
-ROOT = Path(__file__).parent.parent
-ASSIGNMENTS = ROOT / "notebooks" / "assignments"
+ASSIGNMENTS = Path(__file__).parent.parent / "notebooks" / "assignments"
 SOLUTION = re.compile(r"^\s*### (BEGIN|END) SOLUTION\n?", re.M)
 
 

@@ -62,17 +62,18 @@ def readable() -> list[Path]:
 
 def command(how: str, handed_in: Path, user: int) -> list[str]:
     """The command line that starts `classroom/student.py` with the rights of nobody."""
-    home = str(kdlib.files.home())
+    home, paths = str(kdlib.files.home()), readable()
     environment = ENVIRONMENT | {"KDLIB_HOME": home, "PYTHONPATH": str(ROOT)}
     python = [sys.executable, str(ROOT / "classroom/student.py"), json.dumps(LIMITS)]
     scratch = ("/tmp", "/answers", home)  # in memory, gone at the end
     if how == "podman":
         writable = [f"--tmpfs={folder}:rw,size={DISK},mode=1777" for folder in scratch]
-        binds = [f"--volume={path}:{path}:ro" for path in [*readable(), handed_in]]
+        binds = [f"--volume={path}:{path}:ro" for path in [*paths, handed_in]]
         limits = [f"--memory={MEMORY}", f"--pids-limit={2 * LIMITS['processes']}"]
         rights = "--network=none --read-only --cap-drop=all --security-opt=no-new-privileges --user=65534:65534 --workdir=/answers".split()
         variables = [f"--env={name}={value}" for name, value in environment.items()]
-        root = ["--rootfs", tempfile.mkdtemp(prefix="rootfs")]  # an empty one: all that is in it is bound
+        (handed_in.parent / "root").mkdir(exist_ok=True)
+        root = ["--rootfs", str(handed_in.parent / "root")]  # an empty one: all that is in it is bound
         return [
             "podman",
             "run",
@@ -93,12 +94,12 @@ def command(how: str, handed_in: Path, user: int) -> list[str]:
     def options(*groups: tuple[str, ...]) -> list[str]:
         return [part for group in groups for part in group]
 
-    parents = dict.fromkeys(str(parent) for path in readable() for parent in [*reversed(path.parents)][1:])
+    parents = dict.fromkeys(str(parent) for path in paths for parent in [*reversed(path.parents)][1:])
     modes = {parent: "1777" if parent.startswith(home + "/") else "0755" for parent in parents}
     apart = "--unshare-ipc --unshare-pid --unshare-net --unshare-uts --unshare-cgroup-try --die-with-parent --new-session --clearenv".split()
     in_memory = options(*(("--perms", "1777", "--size", str(DISK), "--tmpfs", str(folder)) for folder in scratch))
     folders = options(*(("--perms", str(mode), "--dir", str(parent)) for parent, mode in modes.items()))
-    binds = options(*(("--ro-bind", str(path), str(path)) for path in readable()), ("--ro-bind", str(handed_in), "/handed_in"))
+    binds = options(*(("--ro-bind", str(path), str(path)) for path in paths), ("--ro-bind", str(handed_in), "/handed_in"))
     devices = options(
         ("--proc", "/proc"),
         ("--dev", "/dev"),
@@ -162,6 +163,7 @@ class Student:
         try:
             self.process.stdin.write((json.dumps(request) + "\n").encode())
         except BrokenPipeError:
+            self.read(0)  # its last words
             self.end("your code ended the Python process")
         looked = time.monotonic()
         while b"\n" not in self.buffer:
