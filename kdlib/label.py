@@ -8,8 +8,10 @@ shards of a run: each claims one, labels it, and goes on to the next that nobody
 
 import hashlib
 import json
+import multiprocessing
+import os
 import shutil
-import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -103,8 +105,8 @@ def label_files(source: str | Path, output: str | Path, teacher: str = "packaged
 
 
 def spawned(rank: int, *job: Any) -> None:
-    """A worker in a process of its own; SIGINT, which it gets when the process that began the run dies, ends it in a background job too."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A worker in a process of its own, which ends when the process that began the run has died, however early that was."""
+    threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr]
     label_missing(rank, *job)
 
 

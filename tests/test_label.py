@@ -604,15 +604,13 @@ def test_whoever_dies_the_bytes_are_those_of_one_worker(kills: int, tmp_path: Pa
     check_manifest(tmp_path / "output")
 
 
-def killed_midway(file: Path, output: Path, teacher: str, first: str = "") -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """A run with two workers whose first process, which executes ``first`` before, is killed after two shards; and its workers."""
+def killed_midway(file: Path, output: Path, teacher: str, first: str = "", shards: int = 2) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A run whose first process, which executes ``first`` before, is killed when it has two workers and those ``shards``; and its workers."""
     given = {"source": str(file), "output": str(output), "teacher": teacher, "shard_size": 40, "workers": 2}
     began = child(f"{first}test_label.label_files(**given)", **given)
-    while not (output / "part-00001.parquet").exists():
+    while len(list(output.glob("part-*"))) < shards or len(workers := workers_of(psutil.Process(began.pid))) < 2:
         assert began.poll() is None, began.communicate()
         time.sleep(0.02)
-    workers = workers_of(psutil.Process(began.pid))
-    assert workers
     began.kill()
     began.wait()
     return began, workers
@@ -632,10 +630,10 @@ def test_where_the_process_that_began_is_killed_every_row_is_there_once(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the signal at a parent's death is Linux's own")
-def test_workers_end_with_the_process_that_began_the_run_in_a_background_job_too(tmp_path: Path, teacher: str) -> None:
-    output = tmp_path / "output"
-    _, workers = killed_midway(simple_input(tmp_path, rows=40_000), output, teacher, "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); ")
+@pytest.mark.parametrize("shards", [0, 2])  # none: workers that still import
+def test_workers_end_with_the_process_that_began_the_run_in_a_background_job_too(shards: int, tmp_path: Path, teacher: str) -> None:
+    output, background = tmp_path / "output", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    _, workers = killed_midway(simple_input(tmp_path, rows=40_000), output, teacher, background, shards)
     assert psutil.wait_procs(workers, timeout=20)[1] == []
     assert len(list(output.glob("part-*"))) < 900  # of 1,000
 
@@ -658,7 +656,7 @@ def test_ten_times_the_rows_take_a_worker_the_same_memory(tmp_path: Path, teache
         pq.write_table(pa.table(table), tmp_path / f"{rows}.parquet")
         given.append({"source": str(tmp_path / f"{rows}.parquet"), "output": str(tmp_path / f"{rows}"), "teacher": teacher})
     peaks = answer(child("print(json.dumps([test_label.peak_of_workers(**one) for one in given['all']]))", all=given))
-    assert peaks[1] - peaks[0] < 30, peaks
+    assert peaks[1] - peaks[0] < 60, peaks  # MB; the second file holds 108 MB more, in one row group
 
 
 def label_on_a_cluster(**given: Any) -> dict[str, Any]:
