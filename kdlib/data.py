@@ -54,7 +54,8 @@ def load_reviews(source: str | Path | Dataset | DatasetDict, *, transfer: str | 
     judged = "teacher_logits" in splits["train"][0]  # the table brings its teacher's outputs
     if transfer is not None:
         language, splits["transfer"] = splits["train"][0]["language"], []
-        extra = read_table(transfer, labelled=False, language=language, label_names=names if judged else None).to_list()
+        known = {"language": language, "label_names": names if judged else None}
+        extra = read_table(transfer, columns.get("text_column"), labelled=False, **known).to_list()
         problem = f"{transfer} lacks the teacher's probabilities that {source} brings"
         require(not judged or "teacher_logits" in extra[0], f"{problem}: add their columns, or leave it out.")
     elif len(splits["transfer"]) < len(splits["train"]) and not judged:

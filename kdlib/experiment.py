@@ -143,7 +143,7 @@ def load_datasets(settings: Settings) -> dict[str, DatasetDict]:
         chosen = settings.languages or list(SPLIT_SIZES)
         unknown = ", ".join(language for language in chosen if language not in SPLIT_SIZES)
         require(not unknown, f"The kit has no corpus in {unknown}: choose from {', '.join(SPLIT_SIZES)}, or give your own data.")
-        whole = {language: load_reviews(language, transfer=settings.transfer) for language in chosen}
+        whole = {language: load_reviews(language, transfer=settings.transfer, text_column=settings.text_column) for language in chosen}
     else:
         columns = {name: getattr(settings, name) for name in ("text_column", "label_column", "language_column", "language")}
         table = load_reviews(settings.data, transfer=settings.transfer, **columns)

@@ -41,7 +41,8 @@ def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | No
             are joined; or, where no such path exists, the id of a dataset on the hub. With `labelled=False`
             also a .txt file with a text a line, blank lines skipped.
         text_column, label_column, language_column, id_column: where None, guessed by the usual English,
-            French and Chinese names in any case. Without an id column ids are "<stem>-<row>", the stem
+            French and Chinese names in any case (of transfer texts the text column also where the one
+            named is not there). Without an id column ids are "<stem>-<row>", the stem
             being the name of the file or split; ids that several of them share get "<stem>-" in front.
         language: the ISO 639-1 code of all texts; only a `language_column` that is given goes before it.
         labelled: False for transfer texts: labels are not read, `label` is -1.
@@ -65,6 +66,8 @@ def read_table(source: str | Path | Dataset | DatasetDict, text_column: str | No
     frames = _read_frames(source, labelled) or {str(source) if by_name else type(source).__name__: pd.DataFrame()}
     empty = ", ".join(where for where, frame in frames.items() if frame.empty)
     require(not empty, f"{empty} is empty: give rows, or a folder with files like en.csv.")
+    if not labelled and not any(text_column in frame for frame in frames.values()):
+        text_column = None  # the one that the labelled table has
     chosen = {"text": text_column, "id": id_column, "source": None} | ({"label": label_column} if labelled else {})
     chosen |= {"language": language_column} if language_column or not (language or by_name) else {}
     table = pd.concat([_select(where, frame, chosen, language) for where, frame in frames.items()], ignore_index=True)

@@ -419,6 +419,14 @@ def test_own_transfer_texts_are_used_without_held_out_ones(tmp_path: Path) -> No
     assert set(transfer["label"]) == {-1} and set(transfer["language"]) == {"en"}
 
 
+@pytest.mark.parametrize("header", ["remarks,review", "review", "text"])
+def test_a_chosen_text_column_is_taken_from_the_transfer_file_too_where_it_has_it(header: str, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "own.csv", columns="remarks,label,language")
+    (tmp_path / "more.csv").write_text(f"{header}\nSomething new.{',Another column.' * header.count(',')}\n", encoding="utf-8")
+    data = load_reviews(path, transfer=tmp_path / "more.csv", text_column="remarks")
+    assert data["transfer"]["text"][:] == ["Something new."]
+
+
 def test_a_black_box_teachers_table_gets_no_spans(tmp_path: Path) -> None:
     """Its probabilities belong to whole texts; nobody can ask it about a part."""
     path = write_csv(tmp_path / "own.csv", columns="text,label,language,p_bad,p_good", suffix=",0.25,0.75")
