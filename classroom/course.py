@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -30,6 +31,7 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 from nbgrader.utils import compute_checksum
+from sqlalchemy.exc import SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
 from classroom.assignment import ASSIGNMENTS, faulty, grade_id, read_submission, spec, variant, variant_source
@@ -68,6 +70,7 @@ def configure(config: Config, root: str) -> Config:
 def nbgrader(course: Path) -> NbGraderAPI:
     """nbgrader at work in a course's folder."""
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=SAWarning)  # of nbgrader's own queries
     beside = str(Path(sys.executable).parent)  # where nbgrader looks for alembic, also when the environment is not activated
     if beside not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = beside + os.pathsep + os.environ["PATH"]
@@ -190,8 +193,12 @@ def grade(course: Path, name: str, workers: int = 2, unsafe: bool = False) -> di
         if isinstance(result, BaseException) and not isinstance(result, InputError):
             raise result
     api = nbgrader(course)
+    with api.gradebook as gradebook:
+        known = any(assignment.name == name for assignment in gradebook.assignments)
+    if not known:  # the gradebook was lost
+        generate(course, name)
     for student in progress([student for student in students if student not in failed], f"recording {name}"):
-        if not recorded(course, student, name):  # else marks that were given by hand would wait to be given again
+        if not (known and recorded(course, student, name)):  # else marks that were given by hand would wait to be given again
             done(api.autograde(name, student, force=True), f"Recording {name} of {student}")
         done(api.generate_feedback(name, student, force=True), f"Feedback on {name} for {student}")
     return failed

@@ -80,6 +80,8 @@ def test_grading_from_roster_to_marks(tiny: Path, course: Path, tmp_path: Path, 
     hand_in(course, "bo", "def scale(x):\n    return 3 * x", answer="answer = 41")
     broken = hand_in(course, "cy", "")
     broken.write_text("{", encoding="utf-8")
+    courses.grade(course, "tiny")
+    (course / "gradebook.db").unlink()  # a lost one is made again from what was judged
 
     failed = courses.grade(course, "tiny")
 
