@@ -69,8 +69,9 @@ def command(how: str, handed_in: Path, user: int) -> list[str]:
     if how == "podman":
         writable = [f"--tmpfs={folder}:rw,size={DISK},mode=1777" for folder in scratch]
         binds = [f"--volume={path}:{path}:ro" for path in [*paths, handed_in]]
-        limits = [f"--memory={MEMORY}", f"--pids-limit={2 * LIMITS['processes']}"]
-        rights = "--network=none --read-only --cap-drop=all --security-opt=no-new-privileges --user=65534:65534 --workdir=/answers".split()
+        # Podman's own defaults for the last two are higher than a container in a container may ask for.
+        limits = [f"--memory={MEMORY}", f"--pids-limit={2 * LIMITS['processes']}", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
+        rights = "--network=none --read-only --cap-drop=all --security-opt=no-new-privileges --workdir=/answers".split()
         variables = [f"--env={name}={value}" for name, value in environment.items()]
         (handed_in.parent / "root").mkdir(exist_ok=True)
         root = ["--rootfs", str(handed_in.parent / "root")]  # an empty one: all that is in it is bound
@@ -79,6 +80,8 @@ def command(how: str, handed_in: Path, user: int) -> list[str]:
             "run",
             "--rm",
             "--interactive",
+            f"--name={handed_in.parent.name}",
+            f"--user={user}:{user}",
             *rights,
             *limits,
             *writable,
@@ -118,7 +121,7 @@ class Student:
     """A student's process: `ask` it, and read in ``printed`` what the last request made it print. Close it, or use ``with``."""
 
     def __init__(self, handed_in: Path, seconds: float = 300, unsafe: bool = False) -> None:
-        how = method(unsafe)
+        how = self.how = method(unsafe)
         self.folder = tempfile.TemporaryDirectory(prefix="student")
         work = Path(self.folder.name)
         copy = work / "handed_in"
@@ -228,6 +231,9 @@ class Student:
             with suppress(psutil.Error):  # it has ended meanwhile
                 process.kill()
         self.process.wait()
+        if self.how == "podman":  # whose container is not a child of what was started
+            name = Path(self.folder.name).name
+            subprocess.run(["podman", "rm", "--force", "--ignore", "--time=0", name], check=True, capture_output=True)
         self.selector.close()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from conftest import CELLS, Judge  # type: ignore[import-not-found]
 
 import classroom.sandbox
 from classroom.assignment import read_submission
-from classroom.sandbox import Student, copy_files
+from classroom.sandbox import Ended, Student, copy_files
 from kdlib.errors import InputError
 
 RIGHT = "\ndef scale(x):\n    return x * variant['factor']\n"
@@ -213,6 +213,20 @@ def test_podman_is_called_without_network_rights_or_a_file_that_can_be_written(m
     monkeypatch.setattr(classroom.sandbox.shutil, "which", lambda name: name if name == "podman" else None)
     assert classroom.sandbox.method() == "podman"
     words = classroom.sandbox.command("podman", tmp_path, 1)
-    assert {"--network=none", "--read-only", "--cap-drop=all", "--user=65534:65534"} <= set(words)
+    assert {"--network=none", "--read-only", "--cap-drop=all", "--user=1:1"} <= set(words)
     assert all(word.endswith(":ro") for word in words if word.startswith("--volume="))
     assert not [word for word in words if "assignments" in word or "gradebook" in word]
+
+
+def test_a_container_ends_with_the_student(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is no child of the process that asked for it."""
+    fake = tmp_path / "podman"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\ntest "$1" = rm || exec sleep 60\n', encoding="utf-8")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(classroom.sandbox, "method", lambda unsafe: "podman")
+    (tmp_path / "handed_in").mkdir()
+    with Student(tmp_path / "handed_in") as student, pytest.raises(Ended):
+        student.ask({"cell": "while True: pass"}, 1)
+    began, ended = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+    assert f"--name={ended.split()[-1]} " in began and ended.startswith("rm --force")
