@@ -7,8 +7,8 @@ BIN := .venv/bin
 export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-course test-browser test-mutations book test-book assignments assign grade marks class-report compare test-classroom slides notebooks-zh lab bench lock clean
-ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
+.PHONY: help report test test-course test-browser test-mutations book test-book assignments assign grade marks class-report compare test-classroom slides notebooks-zh lab bench experiments lock clean
+ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh 12_with_fewer_labels,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
 OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 # Two processes, one thread each: a file runs in one of them, and the files begin in their order.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
@@ -28,7 +28,7 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(NBVAL) $(OTHERS)
 
 test-course: export KDLIB_QUIET := 1
-test-course: .venv/ready  ## the quick report, nbval of notebooks 07 and 09 on its students, 05 to 07 and 09 with other parameters, the slow tests
+test-course: .venv/ready  ## the quick report, nbval of the notebooks that read its students, 05 to 07 and 09 with other parameters, the slow tests
 	time $(BIN)/kdlib report --profile quick
 	time $(NBVAL) $(ON_STUDENTS)
 	time $(BIN)/python -m pytest tests/course
@@ -87,6 +87,9 @@ bench: .venv/ready  ## measure kdlib against its peers, the trainer, kdlib label
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/costs.py
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grading.py
+
+experiments: .venv/ready  ## make what is missing of the stored tables that notebooks read (ARGS=12_with_fewer_labels: of one; up to an hour each)
+	cd notebooks && OMP_NUM_THREADS=1 ../$(BIN)/python -m experiments $(ARGS)
 
 lock:  ## bring requirements.lock in step with pyproject.toml (ARGS=--upgrade: the newest versions that fit)
 	$(PYTHON) tools/lock.py $(ARGS)
