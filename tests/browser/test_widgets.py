@@ -13,7 +13,7 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
 WITH_WIDGETS = [path.name for path in NOTEBOOKS if re.search(r"\bexplore\(|\bipywidgets\b", path.read_text(encoding="utf-8"))]
-LIMIT, PATIENCE = 600, 10  # seconds: for one notebook, twice what the longest may take; for a picture to change after a key
+LIMIT, PATIENCE = 1200, 10  # seconds: for one notebook, four times what the longest takes alone; for a picture to change after a key
 TEXT = "Une attente interminable, 再也不来了。"
 CONTROL = "input, select, textarea, button, [tabindex='0']"
 KEYS = {  # how each kind of control moves on, and how it moves back from its end; after a comma: the next try
