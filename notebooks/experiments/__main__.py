@@ -17,6 +17,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(TABLES), help=f"of {', '.join(TABLES)}")
     parser.add_argument("--workers", type=int, default=1 if torch.cuda.is_available() else os.cpu_count() or 1)
     given = parser.parse_args()
+    if unknown := set(given.names) - set(TABLES):
+        parser.error(f"there is no table {', '.join(sorted(unknown))}: choose from {', '.join(TABLES)}")
     for language in ("zh", "en", "fr"):
         table.taught(language)  # so that the workers only read
     for name in given.names:
