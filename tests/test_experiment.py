@@ -210,16 +210,16 @@ def test_other_labels_than_the_kits_get_no_diagnostics(tmp_path: Path, tiny_revi
 
 
 def test_the_kits_corpora_come_by_language(monkeypatch: pytest.MonkeyPatch, tiny_reviews: DatasetDict) -> None:
-    asked: list[tuple[str, Any]] = []
+    asked: list[tuple[str, Any, Any]] = []
 
-    def loaded(language: str, transfer: str | None) -> DatasetDict:
-        asked.append((language, transfer))
+    def loaded(language: str, transfer: str | None, text_column: str | None) -> DatasetDict:
+        asked.append((language, transfer, text_column))
         return tiny_reviews
 
     monkeypatch.setattr(experiment, "load_reviews", loaded)
-    assert list(load_datasets(Settings(transfer="own.txt"))) == ["zh", "en", "fr"]
+    assert list(load_datasets(Settings(transfer="own.csv", text_column="body"))) == ["zh", "en", "fr"]
     assert list(load_datasets(Settings(languages=["fr"]))) == ["fr"]
-    assert asked == [("zh", "own.txt"), ("en", "own.txt"), ("fr", "own.txt"), ("fr", None)]
+    assert asked == [("zh", "own.csv", "body"), ("en", "own.csv", "body"), ("fr", "own.csv", "body"), ("fr", None, None)]
     with pytest.raises(InputError, match=r"no corpus in de"):
         load_datasets(Settings(languages=["fr", "de"]))
 
