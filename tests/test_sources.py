@@ -124,7 +124,7 @@ def fails(home: Path, *parts: str, archives: Path | None = None, name: str = "ma
 
 def test_every_entry_is_pinned_and_says_its_terms() -> None:
     entries = load_sources()
-    assert set(entries) == {"teacher", "zh", "en", "fr"}
+    assert set(entries) == {"teacher", "zh", "en", "fr", "gramps", "wagtail", "pretix"}
     for name, source in entries.items():
         assert source.name == name
         assert re.fullmatch(r"[0-9a-f]{64}", source.sha256)
@@ -219,7 +219,7 @@ def test_an_archive_that_is_not_in_the_folder_is_named(
 
 
 def test_an_unknown_source_names_the_known_ones(empty_home: Path) -> None:
-    fails(empty_home, "'klingon'", "teacher", "zh", "en", "fr", name="klingon")
+    fails(empty_home, "'klingon'", "teacher", "zh", "en", "fr", "pretix", name="klingon")
 
 
 # ---- fetching through pip ------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+"""Parallel text: what programs say in English and in other languages, out of the compiled catalogues that gettext reads."""
+
+import re
+import struct
+from functools import cache
+from pathlib import Path
+
+from kdlib.corpora import normalise, stable_order
+from kdlib.sources import fetch
+
+SOURCES = ("gramps", "wagtail", "pretix")  # of data/sources.toml
+NOT_TEXT = re.compile(r"[%{}<>_|\n]")  # placeholders, mark-up, keys
+
+
+def read_catalogue(file: Path) -> dict[str, str]:
+    """``{English: translation}`` of one ``.mo`` file; of messages with a plural the singular, without their context.
+
+    The numbers after the magic one say how many messages there are and where two tables stand, of the English messages and
+    of the translations: length and place of each string (GNU gettext manual, "The Format of GNU MO Files").
+    """
+    data = file.read_bytes()
+    order = "<" if data.startswith(b"\xde\x12\x04\x95") else ">"
+    count, *tables = struct.unpack(f"{order}3I", data[8:20])
+    english, translated = ([data[place : place + length].split(b"\0")[0].decode("utf-8")
+                            for length, place in struct.iter_unpack(f"{order}2I", data[table : table + 8 * count])] for table in tables)  # fmt: skip
+    return {message.split("\4")[-1]: text for message, text in zip(english, translated, strict=True)}
+
+
+@cache
+def catalogue(source: str, language: str) -> dict[str, str]:
+    """All messages of a program in one language."""
+    files = [path for name, path in fetch(source).items() if name.endswith(f"-{language}.mo")]
+    return {english: text for file in files for english, text in read_catalogue(file).items()}
+
+
+def parallel(*languages: str, words: int = 3, plain: bool = True) -> list[dict[str, str]]:
+    """Messages of three English words or more that exist in all of these languages: rows with ``en``, ``zh``, …, and ``source``.
+
+    Without repetitions, in an order that depends on the English alone. ``plain`` leaves out messages with placeholders or mark-up.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for source in SOURCES:
+        texts = {language: catalogue(source, language) for language in languages}
+        for english in texts[languages[0]]:
+            row = {"en": english, **{language: texts[language].get(english, "") for language in languages}}
+            long_enough = len(english.split()) >= words and all(text.strip() for text in row.values())
+            if long_enough and not (plain and NOT_TEXT.search("".join(row.values()))):
+                rows.setdefault(normalise(english), {**{code: " ".join(text.split()) for code, text in row.items()}, "source": source})
+    return [rows[key] for key in sorted(rows, key=stable_order)]
