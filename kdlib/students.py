@@ -58,7 +58,7 @@ def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, l
 
     Source:
         Sanh et al. (2019), "DistilBERT", section 2: a student that starts from layers of its teacher. Sun et
-        al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k.
+        al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k (there to learn from, here to copy).
     """
     kind, name = getattr(getattr(teacher, "config", None), "model_type", None), type(teacher).__name__
     classifier = kind in SUPPORTED and name.endswith("ForSequenceClassification")

@@ -8,7 +8,8 @@ import torch
 
 from . import table
 
-TABLES = {"12_with_fewer_labels": "fewer_labels"}
+TABLES = {"11_student_anatomy": "anatomy", "12_with_fewer_labels": "fewer_labels", "13_languages_and_domains": "carry_over",
+          "14_robust_fair_explained": "trust"}  # fmt: skip
 
 
 def main() -> None:

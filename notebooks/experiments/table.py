@@ -67,9 +67,11 @@ def made_with() -> str:
 
 
 @cache
-def taught(language: str, profile: str = "quick") -> tuple[DatasetDict, experiment.Classifier, experiment.Settings]:
-    """A language's data with the teacher's outputs, the teacher, the settings: those of the report, read from disk where it was made."""
-    settings = experiment.Settings(profile=profile)
+def taught(language: str, transfer_size: int | None = None) -> tuple[DatasetDict, experiment.Classifier, experiment.Settings]:
+    """A language's data with the teacher's outputs, the teacher, the settings: those of the report, read from disk where it was made.
+
+    With ``transfer_size`` there are so many transfer texts, at most."""
+    settings = experiment.Settings(profile="quick", transfer_size=transfer_size)
     everything = experiment.load_datasets(settings)
     teacher = experiment.prepare_teacher(settings, everything)
     return experiment.label_with_teacher(everything[language], teacher, settings), teacher, settings
