@@ -8,7 +8,7 @@ export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
 .PHONY: help report test test-course test-browser test-mutations book test-book assignments assign grade marks class-report compare test-classroom slides notebooks-zh lab bench experiments lock clean
-ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh 12_with_fewer_labels,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
+ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh 11_student_anatomy 12_with_fewer_labels 13_languages_and_domains 14_robust_fair_explained,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
 OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 # Two processes, one thread each: a file runs in one of them, and the files begin in their order.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
