@@ -54,7 +54,8 @@ def collected(name: str) -> list[tuple[str, int]]:
 def test_set(name: str) -> tuple[list[str], list[int]]:
     """At most ``TESTED`` texts and their labels, half of them positive where there are enough.
 
-    ``zh-validation`` are the validation texts of ``zh``; ``zh-traditional`` are the texts of ``zh``, changed; ``mixed-zh`` are those of the kit with English words, ``plain-zh`` the same without.
+    ``zh-validation`` are the validation texts of ``zh``; ``zh-traditional`` are the texts of ``zh``, changed;
+    ``mixed-zh`` are those of the kit with English words, ``plain-zh`` the same without.
     """
     first, _, second = name.partition("-")
     if first in ("mixed", "plain"):
