@@ -1,15 +1,20 @@
 """The catalogues of the translations, without building the site."""
 
+import base64
 import json
 import re
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "book"))
+import assemble  # noqa: E402
 import catalogues  # noqa: E402
 
 PAGE = """# A title
@@ -94,3 +99,18 @@ def test_the_chinese_notebooks_have_the_same_code_and_outputs(tmp_path: Path) ->
         assert pick(english) == pick(chinese) and [cell["cell_type"] for cell in english] == [cell["cell_type"] for cell in chinese]
         prose = "".join("".join(cell["source"]) for cell in chinese if cell["cell_type"] == "markdown")
         assert len(re.findall(r"[一-鿿]", prose)) > 0.2 * len(re.sub(r"\(http[^)]*\)|\$[^$]*\$|`[^`]*`", "", prose))
+
+
+def test_pictures_get_few_colours_and_stay_what_they_are() -> None:
+    def encoded(picture: Image.Image) -> str:
+        file = BytesIO()
+        picture.save(file, "PNG")
+        return base64.b64encode(file.getvalue()).decode()
+
+    drawn = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)).resize((600, 400))
+    small = assemble.few_colours(encoded(drawn))
+    shown = Image.open(BytesIO(base64.b64decode(small)))
+    assert len(small) < len(encoded(drawn)) / 2 and shown.size == drawn.size and len(shown.getcolors()) <= 256
+    assert np.abs(np.asarray(shown.convert("RGB"), int) - np.asarray(drawn, int)).mean() < 20
+    clear = Image.new("RGBA", (8, 8), (10, 20, 30, 0))
+    assert assemble.few_colours(encoded(clear)) == encoded(clear)  # what is transparent stays so

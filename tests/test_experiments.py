@@ -1,16 +1,18 @@
 """The stored tables that notebooks read: what was measured is kept, row by row."""
 
+import gettext
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import polib
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
 
-from experiments import table
+from experiments import other_texts, parallel, table
 
 ROWS = [{"language": "zh", "seed": seed} for seed in range(3)]
 
@@ -65,3 +67,24 @@ def test_a_live_run_agrees_within_the_interval_of_the_stored_ones() -> None:
 
 def test_which_texts_were_right() -> None:
     assert table.right([0, 1, 1], [[2.0, 1.0], [0.0, 1.0], [1.0, 0.0]]) == {"accuracy": pytest.approx(2 / 3), "n": 3, "right": "110"}
+
+
+def test_the_mark_at_the_beginning_of_a_file_is_no_part_of_a_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "amazon-de.csv"
+    file.write_text('"1","Ein schönes Buch, sehr gern gelesen."\n"-1","Langweilig bis zum Schluss."\n', encoding="utf-8-sig")
+    monkeypatch.setattr(other_texts, "fetch", lambda name: {file.name: file})
+    assert sorted(other_texts.collected.__wrapped__("de")) == [("Ein schönes Buch, sehr gern gelesen.", 1), ("Langweilig bis zum Schluss.", 0)]
+
+
+def test_catalogues_are_read_as_gettext_reads_them(tmp_path: Path) -> None:
+    written = {"Close the window?": "Fermer la fenêtre ?", "It is on its way.": "En route."}
+    entries = [polib.POEntry(msgid=english, msgstr=text) for english, text in written.items()]
+    entries += [polib.POEntry(msgid="%d book", msgid_plural="%d books", msgstr_plural={0: "%d livre", 1: "%d livres"})]
+    catalogue = polib.POFile()
+    catalogue.metadata = {"Content-Type": "text/plain; charset=utf-8"}
+    catalogue.extend(entries)
+    catalogue.save_as_mofile(str(tmp_path / "ours-fr.mo"))
+    found = parallel.read_catalogue(tmp_path / "ours-fr.mo")
+    with (tmp_path / "ours-fr.mo").open("rb") as file:
+        known = gettext.GNUTranslations(file)
+    assert found == {english: known.gettext(english) for english in written} | {"%d book": "%d livre"}

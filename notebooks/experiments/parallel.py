@@ -1,9 +1,10 @@
 """Parallel text: what programs say in English and in other languages, out of the compiled catalogues that gettext reads."""
 
 import re
-import struct
 from functools import cache
 from pathlib import Path
+
+import polib
 
 from kdlib.corpora import normalise, stable_order
 from kdlib.sources import fetch
@@ -13,17 +14,8 @@ NOT_TEXT = re.compile(r"[%{}<>_|\n]")  # placeholders, mark-up, keys
 
 
 def read_catalogue(file: Path) -> dict[str, str]:
-    """``{English: translation}`` of one ``.mo`` file; of messages with a plural the singular, without their context.
-
-    The numbers after the magic one say how many messages there are and where two tables stand, of the English messages and
-    of the translations: length and place of each string (GNU gettext manual, "The Format of GNU MO Files").
-    """
-    data = file.read_bytes()
-    order = "<" if data.startswith(b"\xde\x12\x04\x95") else ">"
-    count, *tables = struct.unpack(f"{order}3I", data[8:20])
-    english, translated = ([data[place : place + length].split(b"\0")[0].decode("utf-8")
-                            for length, place in struct.iter_unpack(f"{order}2I", data[table : table + 8 * count])] for table in tables)  # fmt: skip
-    return {message.split("\4")[-1]: text for message, text in zip(english, translated, strict=True)}
+    """``{English: translation}`` of one ``.mo`` file; of messages with a plural the singular, without their context."""
+    return {entry.msgid: entry.msgstr or entry.msgstr_plural.get(0, "") for entry in polib.mofile(str(file)) if entry.msgid}
 
 
 @cache
