@@ -7,7 +7,7 @@ BIN := .venv/bin
 export TIMEFORMAT := took %lR
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-course test-browser test-mutations book test-book assignments assign grade marks class-report compare test-classroom slides notebooks-zh lab bench experiments lock clean
+.PHONY: help report test test-course test-students test-slow test-browser test-mutations book test-book assignments assign grade marks class-report compare test-classroom slides notebooks-zh lab bench experiments lock clean
 ON_STUDENTS := $(foreach name,07_case_study_zh_en_fr 09_deploy_and_keep_fresh 11_student_anatomy 12_with_fewer_labels 13_languages_and_domains 14_robust_fair_explained,notebooks/$(name).ipynb notebooks/solutions/$(name).ipynb)
 OTHERS := $(filter-out $(ON_STUDENTS),$(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/[0-9]*.ipynb))
 # Two processes, one thread each: a file runs in one of them, and the files begin in their order.
@@ -27,11 +27,15 @@ test: .venv/ready  ## ruff, mypy, pytest (with the report on a small slice) and 
 	time $(PYTEST) --cov=kdlib --cov-fail-under=90
 	time $(NBVAL) $(OTHERS)
 
-test-course: export KDLIB_QUIET := 1
-test-course: .venv/ready  ## the quick report, nbval of the notebooks that read its students, 05 to 07 and 09 with other parameters, the slow tests
+test-course: test-students test-slow  ## the two that follow (with --jobs=2: beside each other)
+
+test-students: export KDLIB_QUIET := 1
+test-students: .venv/ready  ## the quick report, and nbval of the notebooks that read its students
 	time $(BIN)/kdlib report --profile quick
 	time $(NBVAL) $(ON_STUDENTS)
-	time $(BIN)/python -m pytest tests/course
+
+test-slow: export KDLIB_QUIET := 1
+test-slow: .venv/ready  ## the slow tests, and 05 to 07 and 09 with other parameters
 	time $(PYTEST) --dist=load -m slow tests
 
 test-browser: export KDLIB_QUIET := 1
@@ -45,7 +49,7 @@ book: .venv/ready  ## build the site into book/_build/html, with the report and 
 	time $(BIN)/python book/build.py --students $(STUDENTS)
 
 test-book: .venv/ready  ## open the built site in Chromium: links, search, accessibility, explorers, quizzes and the live student
-	time $(BIN)/python -m pytest tests/book
+	time $(PYTEST) tests/book
 
 assignments: .venv/ready  ## try the six assignments: reference, blank, wrong and right answers graded in the sandbox (ASSIGNMENT=1_softmax: one)
 	time OMP_NUM_THREADS=1 $(BIN)/python -m classroom.trial $(ASSIGNMENT)

@@ -314,14 +314,16 @@ def contents(edition: Edition) -> str:
     report = ["report"] if "report" in edition.written else []
     trees.append(tree("Results", [*report, "results", "scaling", "own_data"]))
     trees.append(tree("Look it up", ["glossary", "references", "api", "cards/corpora", "cards/diagnostics", "cards/variants", "cards/counterfactual",
-                                     "cards/teacher", *(f"cards/student_{code}" for code in ("zh", "en", "fr") if f"cards/student_{code}" in edition.written),
+                                     "cards/intents", "cards/facts", "cards/questions", "cards/dialogues", "cards/formats", "cards/teacher",
+                                     *(f"cards/student_{code}" for code in ("zh", "en", "fr") if f"cards/student_{code}" in edition.written),
                                      "service", "contributing", "changelog", "licences"]))  # fmt: skip
     return "\n".join(trees)
 
 
 def api(edition: Edition) -> None:
     """One section for each module of kdlib, from its docstrings."""
-    modules = [path.stem for path in sorted((ROOT / "kdlib").glob("[a-z]*.py")) if path.stem not in ("cli",)]
+    files = [path.relative_to(ROOT / "kdlib").with_suffix("") for path in sorted((ROOT / "kdlib").rglob("[a-z]*.py"))]
+    modules = [".".join(path.parts) for path in files if path.stem != "cli"]
     lines = [f"# {edition.say('The package kdlib')}", "", edition.say("What the notebooks import, from the docstrings."), ""]
     for module in modules:
         lines += [f"## kdlib.{module}", "", "```{eval-rst}", f".. automodule:: kdlib.{module}", "```", ""]

@@ -33,6 +33,8 @@ KEPT = re.compile(r"(?<!\\)\$\$?[^$]+\$\$?|`[^`]+`|\]\(([^)\s]+)\)|(?m:^#+ )")  
 OTHERS = {  # other documents of the repository, and their pages of the site
     "README.md": "index", "data/README.md": "cards/corpora", "data/diagnostics/README.md": "cards/diagnostics",
     "data/variants/README.md": "cards/variants", "data/counterfactual/README.md": "cards/counterfactual",
+    "data/intents/README.md": "cards/intents", "data/facts/README.md": "cards/facts", "data/questions/README.md": "cards/questions",
+    "data/dialogues/README.md": "cards/dialogues", "data/formats/README.md": "cards/formats",
     "data/teacher/README.md": "cards/teacher", "CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing",
     "examples/service/README.md": "service",
 }  # fmt: skip

@@ -12,6 +12,7 @@ import click
 
 from . import doctor, experiment, export, label, redistil, sources, sweep, tables
 from .errors import InputError
+from .tasks.report import TaskSettings
 
 
 class OneSentence(click.Group):
@@ -35,7 +36,9 @@ def main() -> None:
 
 
 # An option for every parameter of the report, with the help that ``Settings`` gives it.
-OPTIONS = [click.Option([f"--{f.name.replace('_', '-')}"], help=f.metadata["help"], metavar="VALUE") for f in fields(experiment.Settings)]
+OPTIONS, TASK_OPTIONS = ([click.Option([f"--{f.name.replace('_', '-')}"], help=f.metadata["help"], metavar="VALUE") for f in fields(kind)]
+                         for kind in (experiment.Settings, TaskSettings))  # fmt: skip
+OF_TASKS = [found for found in TASK_OPTIONS if found.name not in {known.name for known in OPTIONS}]
 
 
 def options(function: Any) -> list[click.Parameter]:
@@ -61,13 +64,19 @@ def doctor_command() -> None:
         click.echo(f"{'ok  ' if finding.fine else 'look'}  {finding.name}: {finding.value}" + (f" → {finding.remedy}" if not finding.fine else ""))
 
 
-@main.command("report", params=[*OPTIONS])
+@main.command("report", params=[*OF_TASKS, *OPTIONS])
 @click.option("--output", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the report.")
 def report_command(output: Path, **parameters: str | None) -> None:
-    """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students."""
-    from .report import run_report  # papermill and nbconvert take seconds to import
+    """Distil, measure, and write the report: report.html, report.ipynb, metrics.json, figures and the students.
 
-    run_report(output, **{name: parse_value(value) for name, value in parameters.items() if value is not None})
+    With --task the report is of your own file, --data, in the form that belongs to the task. A task takes --test, --transfer, --language,
+    --teacher, --teacher-epochs, --layers, --epochs, --learning-rate, --temperature, --alpha, --seeds, --rows, --max-length and --bf16
+    besides, with values of its own where they are not given, and no other option.
+    """
+    from .report import run_report, run_task_report  # papermill and nbconvert take seconds to import
+
+    given = {name: parse_value(value) for name, value in parameters.items() if value is not None}
+    (run_task_report if "task" in given else run_report)(output, **given)
 
 
 @main.command("sweep", params=[*OPTIONS])

@@ -27,6 +27,7 @@ from .files import home, progress, written_aside
 from .losses import distillation_loss, hard_target_loss
 
 SHARD_SIZE = 1024  # texts in a cache file: what an interruption can cost at most
+SHUT = -1e4  # the logit of a position where no answer may begin or end
 
 
 @dataclass
@@ -69,9 +70,10 @@ class DistillationArguments(TrainingArguments):
 class DistillationTrainer(Trainer):
     """A ``Trainer`` whose loss mixes labels with the column ``teacher_logits``; ``args`` are ``DistillationArguments``.
 
-    Data sets come from ``encode`` and carry ``labels`` (−1 or −100 where there is none: such a row takes the soft term
-    only) and, for training, ``teacher_logits``. Validation rows without teacher logits are scored by cross-entropy.
-    Raises ``InputError`` when training rows bring no teacher logits or another number of classes than the student's.
+    Data sets come from ``encode`` or a module of ``kdlib.tasks`` and carry ``labels`` (−1 or −100 where there is none: such
+    a row takes the soft term only), for training ``teacher_logits``, and ``loss_mask`` where not every position counts.
+    Validation rows without teacher logits are scored by cross-entropy.
+    Raises ``InputError`` when (unless ``alpha`` is 0) training rows bring no teacher logits or another number of classes than the student's.
     """
 
     args: DistillationArguments
@@ -79,31 +81,44 @@ class DistillationTrainer(Trainer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.train_dataset is not None:
-            check_teacher_column(self.train_dataset, self.model)  # also where it came from `model_init`
+        if self.train_dataset is not None and self.args.alpha > 0:  # with alpha 0 there is nothing to learn from a teacher
+            check_teacher_column(self.train_dataset, self.model, self.args.objective)  # also where it came from `model_init`
         if self.args.early_stopping_patience > 0:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns: Any = sorted({*(self._signature_columns or []), "teacher_logits"})
+        self._signature_columns: Any = sorted({*(self._signature_columns or []), "labels", "teacher_logits", "teacher_ids", "loss_mask"})
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """The distillation loss of one batch (``losses.distillation_loss``)."""
         features, args = dict(inputs), self.args
-        labels, teacher = features.pop("labels"), features.pop("teacher_logits", None)
+        labels, teacher, mask = features.pop("labels"), features.pop("teacher_logits", None), features.pop("loss_mask", None)
+        chosen = features.pop("teacher_ids", None)
         outputs = model(**features)
-        if teacher is None:
-            loss = hard_target_loss(outputs.logits, labels)
+        if "start_logits" in outputs:  # the classes are the positions; where no answer may begin or end, none has a chance
+            shut, mask = (mask == 0)[:, None], None
+            logits = torch.stack([outputs.start_logits, outputs.end_logits], 1).masked_fill(shut, SHUT)
+            teacher = None if teacher is None else teacher.transpose(1, 2).masked_fill(shut, SHUT)
         else:
-            loss = distillation_loss(outputs.logits, teacher, labels, args.temperature, args.alpha, args.objective)
+            logits = outputs.logits
+            mask = labels >= 0 if mask is None and labels.dim() > 1 else mask  # the pieces of a target, without its padding
+        if chosen is not None:  # of each position the teacher's likeliest classes are kept: it gives the others no chance
+            teacher = torch.full_like(logits, SHUT).scatter(-1, chosen, teacher.to(logits.dtype))
+        if teacher is None:
+            loss = hard_target_loss(logits, labels, mask)
+        else:
+            loss = distillation_loss(logits, teacher, labels, args.temperature, args.alpha, args.objective, mask)
         return (loss, outputs) if return_outputs else loss
 
 
-def check_teacher_column(dataset: Dataset, student: Any) -> None:
+def check_teacher_column(dataset: Dataset, student: Any, objective: str = "kl") -> None:
     """Raise ``InputError`` where ``teacher_logits`` is absent or has not one number for each of the student's classes."""
     require("teacher_logits" in dataset.column_names, "The training set has no column teacher_logits: call add_teacher_outputs(dataset, …) first.")
-    width, classes = len(dataset[0]["teacher_logits"]), student.config.num_labels
+    if "teacher_ids" in dataset.column_names:
+        require(objective != "mse", "Of the teacher's logits only the highest are known: choose the objective kl or ce.")
+        return
+    width, classes = np.shape(dataset[0]["teacher_logits"])[-1], student.config.num_labels
     require(width == classes, f"The teacher tells {width} classes apart and the student {classes}: make it from this teacher, or give both the same labels.")
 
 
@@ -165,20 +180,28 @@ def train_classifier(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
     Afterwards the model holds the best epoch by validation accuracy. Returns the log (loss and accuracy by epoch).
     """
-    kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
-    stop = [EarlyStoppingCallback(args.early_stopping_patience)] if kind is Trainer and args.early_stopping_patience > 0 else []
-    attention = model.config._attn_implementation  # measured on a processor in bfloat16: the fused kernel is the slower one
-    model.set_attn_implementation("eager" if attention == "sdpa" and args.bf16 and model.device.type == "cpu" else attention)
+    rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
     # A processor compiles its products anew for each length of a batch, and keeps them: fewer lengths are faster and smaller.
     collator = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=None if max_length % 8 else 8)
+    kind = DistillationTrainer if "teacher_logits" in train.column_names else Trainer
+    return train_encoded(model, rows, args, collator, kind, eval_dataset=held_out, compute_metrics=accuracy_metric)
+
+
+def train_encoded(model: Any, rows: Dataset, args: DistillationArguments, collator: Any, kind: type[Trainer] = DistillationTrainer,
+                  **options: Any) -> list[dict[str, Any]]:  # fmt: skip
+    """Train in place on encoded rows and return the log; ``options`` go to the ``Trainer``."""
+    stop = [EarlyStoppingCallback(args.early_stopping_patience)] if kind is Trainer and args.early_stopping_patience > 0 else []
+    attention = model.config._attn_implementation  # measured on a processor in bfloat16: the fused kernel is the slower one
+    fused = attention == "sdpa" and args.bf16 and next(model.parameters()).device.type == "cpu"
+    switch = getattr(model, "set_attn_implementation", lambda name: None)
+    switch("eager" if fused else attention)
     with tempfile.TemporaryDirectory() as scratch:
-        rows, held_out = encode(train, tokenizer, max_length), by_length(encode(validation, tokenizer, max_length))
-        trainer = kind(model=model, args=replace(args, output_dir=scratch, disable_tqdm=True), train_dataset=rows,
-                       eval_dataset=held_out, compute_metrics=accuracy_metric, data_collator=collator, callbacks=[StepBar(), *stop])  # fmt: skip
+        trainer = kind(model=model, args=replace(args, output_dir=scratch, disable_tqdm=True), train_dataset=rows, data_collator=collator,
+                       callbacks=[StepBar(), *stop], **options)  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # or bfloat16 would stay in its forward pass, and judge it
-    model.set_attn_implementation(attention)
+    switch(attention)
     model.eval()
     return trainer.state.log_history
 

@@ -52,7 +52,25 @@ def option(default: Any, help: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Checked:
+    """What frozen dataclasses of options have in common. Raises ``InputError`` for a value of another type than its field's, or outside its range."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            try:
+                TypeAdapter(hint).validate_python(value, strict=True)
+            except ValidationError as error:
+                wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
+                raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
+
+    def fill(self, defaults: dict[str, Any]) -> None:
+        """Set what is None."""
+        vars(self).update({name: value for name, value in defaults.items() if getattr(self, name) is None})  # though frozen
+
+
+@dataclass(frozen=True)
+class Settings(Checked):
     """Everything that a report depends on; the names are those of the papermill parameters.
 
     Raises ``InputError`` for a value of another type or outside its range.
@@ -91,16 +109,9 @@ class Settings:
     bf16: bool | None = option(None, "Train with products in bfloat16; weights and losses stay float32. None: where they are fast here.")
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
-            value = getattr(self, name)
-            try:
-                TypeAdapter(hint).validate_python(value, strict=True)
-            except ValidationError as error:
-                wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in error.errors()))
-                raise InputError(f"{name} is {value!r}: give {wanted} ({self.__dataclass_fields__[name].metadata['help']})") from error
+        super().__post_init__()
         kit = STUDENTS if self.teacher == "packaged" and self.layers is None else {}
-        missing = {**kit, "bf16": fast_bf16(), **PROFILES[self.profile]}
-        vars(self).update({name: value for name, value in missing.items() if getattr(self, name) is None})  # though frozen
+        self.fill({**kit, "bf16": fast_bf16(), **PROFILES[self.profile]})
         self.arguments("distilled", 0, "")
 
     def arguments(self, kind: str, seed: int, language: str) -> DistillationArguments:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
-from .errors import explained, require
+from .errors import InputError, explained, require
 
 
 def home() -> Path:
@@ -69,6 +69,24 @@ def written_aside(target: Path, folder: bool = False) -> Iterator[Path]:
         finally:
             if old.exists() and not target.exists():
                 old.replace(target)
+
+
+def read_text(path: str | Path, form: str) -> str:
+    """A text file of the reader's own in UTF-8, with or without a byte order mark; every line ends with ``\\n``. ``form`` says what is asked for.
+
+    Raises ``InputError``: no such file, nothing in it, or bytes that are not UTF-8, with the number of their line.
+    """
+    file = Path(path).expanduser()
+    require(file.is_file(), f"{file} is no file: give {form}.")
+    remedy = "save the whole file as UTF-8, also where it was put together from several"
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
+        raise InputError(f"{file}, line {line}: the byte {byte:#04x} is not UTF-8: {remedy}.") from error
+    require("\0" not in text, f"{file}, line {text.partition(chr(0))[0].count(chr(10)) + 1}: a zero byte, as in UTF-16: {remedy}.")
+    require(text.strip(), f"{file} is empty: give {form}.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(file: Path) -> Any:

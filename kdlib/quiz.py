@@ -41,9 +41,7 @@ def load(source: Path | str) -> dict[str, Any]:
         require(not odd, f"{where}: {odd[:1]} is no text; write one, in quotes where YAML takes it for something else.")
         require(len({option["text"] for option in options}) == len(options) > 1, f"{where} needs different options, two or more.")
         right = [option["right"] for option in options if "right" in option]
-        require(
-            right == [True], f"{where}: {right.count(True)} options say right: true; one has to, and the others leave it out."
-        )
+        require(right == [True], f"{where}: {right.count(True)} options say right: true; one has to, and the others leave it out.")
     return quiz
 
 

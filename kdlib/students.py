@@ -35,7 +35,8 @@ def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, l
     all layers gives the teacher's logits; with a trimmed vocabulary it does so on each of ``texts``.
 
     Args:
-        teacher: a sequence classifier of the BERT family (`SUPPORTED`).
+        teacher: a sequence classifier of the BERT family (`SUPPORTED`); a token classifier or question answerer, too, where
+            embeddings and neurons stay as they are.
         tokenizer: the teacher's.
         layers: how many of the teacher's n layers to keep. k keeps the last layer of each of k equal blocks,
             ⌊(i + 1) n / k⌋ − 1 for i = 0 … k − 1: of 12, k = 1 keeps (11,), k = 2 keeps (5, 11), k = 3 keeps
@@ -61,8 +62,10 @@ def make_student(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, l
         al. (2019), "Patient Knowledge Distillation", section 3: one layer in every n / k (there to learn from, here to copy).
     """
     kind, name = getattr(getattr(teacher, "config", None), "model_type", None), type(teacher).__name__
-    classifier = kind in SUPPORTED and name.endswith("ForSequenceClassification")
-    require(classifier, f"No student can be cut out of a {name}: give a sequence classifier of type {', '.join(SUPPORTED)}.")
+    whole = name.endswith("ForSequenceClassification")
+    fits = kind in SUPPORTED and (whole or (name.endswith(("ForTokenClassification", "ForQuestionAnswering")) and not (embedding_size or intermediate_size)))
+    require(fits, f"No student can be cut out of a {name}: give a sequence classifier of type {', '.join(SUPPORTED)}"
+                  " (or, without embedding_size and intermediate_size, a token classifier or question answerer).")  # fmt: skip
     given = vocabulary == "full" or (vocabulary == "trim" and texts is not None)
     require(given, f'vocabulary is {vocabulary!r}: give "trim" together with texts=…, or "full".')
     width, calibration = getattr(teacher.config, "intermediate_size", 0), None if texts is None else list(texts)

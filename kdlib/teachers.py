@@ -24,6 +24,7 @@ from .files import packaged, read_json, write_json, written_aside
 from .packaged import packaged_checkpoint
 
 ADAPTER_LANGUAGES = ("zh", "en")  # what the shipped adapter was trained on
+LOADABLE = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
 
 
 def load_teacher(name_or_path: str | Path = "packaged", *, label_names: Sequence[str] = LABEL_NAMES,
@@ -54,8 +55,7 @@ def load_checkpoint(name: str, label_names: Sequence[str] | None) -> tuple[PreTr
     """Any checkpoint through ``AutoModelForSequenceClassification``; a new head where it has none. None: its own labels."""
     complete = (Path(name) / "tokenizer_config.json").is_file() or not (Path(name) / "config.json").is_file()
     require(complete, f"The checkpoint {name} has no tokenizer: save it there with tokenizer.save_pretrained({name!r}).")
-    remedy = 'give "packaged", a folder written by save_pretrained, or a hub id that this machine can reach'
-    with explained(f"No model could be loaded from {name!r}", remedy, OSError, ValueError, SafetensorError):
+    with explained(f"No model could be loaded from {name!r}", LOADABLE, OSError, ValueError, SafetensorError):
         config = AutoConfig.from_pretrained(name)
         label_names = list((config.id2label or {}).values()) if label_names is None else label_names
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
@@ -65,6 +65,15 @@ def load_checkpoint(name: str, label_names: Sequence[str] | None) -> tuple[PreTr
     problem = f"The teacher {name} tells {config.num_labels} classes apart and the data have {len(label_names)} ({', '.join(label_names)})"
     require(config.num_labels == len(label_names), f"{problem}: choose a teacher for these classes, or fine-tune one.")
     return model, tokenizer
+
+
+def load_with_head(auto: Any, name: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerFast]:
+    """An encoder (``"packaged"``, a local checkpoint, a hub id) through an ``AutoModelFor…``, with a new head where it has none, and its
+    tokenizer. ``settings`` go to its configuration. Raises ``InputError`` for a name that cannot be loaded."""
+    with explained(f"No model could be loaded from {name!r}", LOADABLE, OSError, ValueError, RuntimeError, SafetensorError):
+        place = str(packaged_checkpoint() if name == "packaged" else name)
+        tokenizer: Any = AutoTokenizer.from_pretrained(place)
+        return auto.from_pretrained(place, **settings).eval(), tokenizer
 
 
 def load_classifier(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -102,9 +111,7 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
         head = [part for part in ("pooler", "classifier") if any(part in name for name in names)]
         model = get_peft_model(teacher, LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=linear, modules_to_save=head))
     elif method == "frozen":
-        for name, parameter in teacher.named_parameters():
-            layer = next((int(part) for part in name.split(".") if part.isdigit()), None)
-            parameter.requires_grad = "embeddings" not in name and (layer is None or layer >= frozen_layers)
+        freeze(teacher, frozen_layers)
     rows, held_out = (part if isinstance(part, Dataset) else concatenate_datasets(list(part)) for part in (train, validation))
     defaults: dict[str, Any] = {"learning_rate": 5e-4 if method == "lora" else 5e-5, "seed": seed}
     rows = rows.select_columns([name for name in rows.column_names if name != "teacher_logits"])  # it learns from labels
@@ -112,6 +119,13 @@ def finetune_teacher(teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
     if adapter_folder is not None:
         save_adapter(model, adapter_folder, [str(name) for name in (teacher.config.id2label or {}).values()])
     return (model.merge_and_unload() if method == "lora" else model).eval()
+
+
+def freeze(model: Any, layers: int) -> None:
+    """Let the embeddings and the lowest ``layers`` layers stay as they are in training."""
+    for name, parameter in model.named_parameters():
+        layer = next((int(part) for part in name.split(".") if part.isdigit()), None)
+        parameter.requires_grad = "embeddings" not in name and (layer is None or layer >= layers)
 
 
 def save_adapter(model: PeftModel, folder: Path, label_names: list[str]) -> None:

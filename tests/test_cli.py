@@ -40,7 +40,7 @@ def test_help_lists_the_subcommands_in_a_sentence_each() -> None:
         assert re.search(rf"^  {name}\s+\w+", result.stdout, re.MULTILINE), name
 
 
-@pytest.mark.parametrize(("command", "own"), [("report", {"output", "help"}), ("sweep", {"output", "help", "workers"})])
+@pytest.mark.parametrize(("command", "own"), [("report", {"output", "help", "task", "test", "teacher-epochs"}), ("sweep", {"output", "help", "workers"})])
 def test_help_lists_every_setting_with_its_help(command: str, own: set[str]) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -74,6 +74,15 @@ def test_report_hands_on_exactly_what_was_given(monkeypatch: pytest.MonkeyPatch,
     run("report", "--output", str(tmp_path), "--languages", '["zh"]')
     given = {"profile": "slice", "layers": [0, 11], "text_column": "avis", "alpha": 0.5}
     assert calls == [(Path("reports"), given), (tmp_path, {"languages": ["zh"]})]
+
+
+def test_report_of_a_task_hands_on_exactly_what_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls = []
+    replace(monkeypatch, "report", "run_report", None)
+    replace(monkeypatch, "report", "run_task_report", lambda output, **given: calls.append((output, given)))
+    result = run("report", "--task", "ner", "--data", "a.conll", "--teacher-epochs", "2", "--seeds", "[4]", "--output", str(tmp_path))
+    assert (result.exit_code, result.output) == (0, "")
+    assert calls == [(tmp_path, {"task": "ner", "data": "a.conll", "teacher_epochs": 2, "seeds": [4]})]
 
 
 def test_sweep_hands_on_exactly_what_was_given_and_shows_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -110,6 +119,10 @@ def test_sweep_hands_on_exactly_what_was_given_and_shows_the_table(monkeypatch: 
         ("report --alpha 1.5", "alpha"),
         ("report --objective cosine", "cosine"),
         ("report --teacher-training some", "teacher_training"),
+        ("report --task ner", "needs data"),
+        ("report --task nre --data a.conll", "'nre'"),
+        ("report --task ner --data a.conll --profile quick", "no parameter profile"),
+        ("report --teacher-epochs 3", "no parameter teacher_epochs"),
     ],
 )
 def test_bad_settings_are_one_sentence_and_nothing_is_begun(tmp_path: Path, arguments: str, says: str) -> None:

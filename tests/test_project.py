@@ -255,7 +255,7 @@ def test_code_lines_are_counted_as_said(tmp_path: Path) -> None:
 
 def test_kdlib_stays_small() -> None:
     lines = {path.relative_to(ROOT).as_posix(): code_lines(path) for path in MODULES}
-    assert sum(lines.values()) <= 2300, lines
+    assert sum(lines.values()) <= 3100, lines
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

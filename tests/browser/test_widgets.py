@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
+WIDGET = re.compile(r"\bexplore\(|\b(ipy)?widgets\b")
 WITH_WIDGETS = [path.name for path in NOTEBOOKS if re.search(r"\bexplore\(|\bipywidgets\b", path.read_text(encoding="utf-8"))]
 LIMIT, PATIENCE = 1200, 10  # seconds: for one notebook, four times what the longest takes alone; for a picture to change after a key
 TEXT = "Une attente interminable, 再也不来了。"
@@ -33,9 +34,12 @@ NAME = """e => [...(e.closest('.widget-inline-hbox, .widget-toggle-buttons, .wid
 SIGHT = """cell => [...cell.querySelectorAll('.widget-output, .widget-html, .widget-htmlmath, div.widget-label, img')]
     .map(e => e.src ?? e.textContent).join()"""
 KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
-RUN_ALL = """async () => {
-    await jupyterapp.shell.currentWidget.sessionContext.ready;
-    jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true; });
+RUN_TO = """async (last) => {
+    const {content, sessionContext} = jupyterapp.shell.currentWidget;
+    await sessionContext.ready;
+    content.activeCellIndex = last;
+    const run = (name) => jupyterapp.commands.execute(`notebook:${name}`);
+    run('run-all-above').then(() => run('run-cell')).then(() => { window.ran = true; });
 }"""
 
 
@@ -82,18 +86,20 @@ def move(page: Any, cell: Any, control: Any, end: float) -> list[str]:
 
 
 def failures(page: Any, lab: tuple[Path, str], name: str) -> list[str]:
-    """Run all cells of a notebook, move all its controls, and list what went wrong."""
+    """Run the cells of a notebook to the last with a widget (nbval runs those below too), move all its controls, and list what went wrong."""
     end, found, moved = time.monotonic() + LIMIT, [], 0
+    cells = nbformat.read(lab[0] / name, as_version=4).cells
+    last = max(i for i, cell in enumerate(cells) if cell.cell_type == "code" and WIDGET.search(cell.source))
     page.on("pageerror", lambda error: found.append(f"error of the page: {error}"))
     page.goto(lab[1].format(name))
     page.wait_for_function(KERNEL)
-    page.evaluate(RUN_ALL)
+    page.evaluate(RUN_TO, last)
     while not page.evaluate("window.ran ?? false"):
         if time.monotonic() > end:
             waiting = page.locator(".jp-InputPrompt").filter(has_text="*").count()
             pytest.fail(f"after {LIMIT} seconds {waiting} cells have not run")
         page.wait_for_timeout(500)
-    for i, source in enumerate(nbformat.read(lab[0] / name, as_version=4).cells):
+    for i, source in enumerate(cells[: last + 1]):
         if source.cell_type != "code" or "raises-exception" in source.metadata.get("tags", []):
             continue
         cell = page.locator(".jp-Notebook .jp-Cell").nth(i)

@@ -1,6 +1,6 @@
 """Notebooks with parameters run with others than the default too, through papermill, as a reader would run them.
 
-Run: make test-course (`make test` leaves this folder out)
+Run: make test-slow, or pytest -m slow tests/course
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ import papermill
 import pytest
 from papermill.inspection import inspect_notebook
 
+pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))
 OTHERS: dict[str, dict[str, Any]] = {
     "05_multilingual_teacher": {"sample_size": 60, "slice_size": 40, "prefix": "passage: ", "seed": 1},
